@@ -69,10 +69,10 @@ export class Tensor implements AnyTensor {
  */
 export function tensor(shape: Shape, values: ArrayLike<number>, dtype?: DType): Tensor {
   const d = dtype ?? dtypeOf(values) ?? 'f32';
-  const Array = constructors[d];
-  if (Array === undefined)
+  const Elements = constructors[d];
+  if (Elements === undefined)
     throw new DTypeError('tensor', `unknown dtype ${String(d)}; use f32, f64, i32 or u32`);
-  return new Tensor(d, shape, values instanceof Array ? values : Array.from(values));
+  return new Tensor(d, shape, values instanceof Elements ? values : Elements.from(values));
 }
 
 /** A host tensor of zeros. */
