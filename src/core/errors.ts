@@ -52,3 +52,8 @@ export class DeviceLostError extends OpError {
 export class FormatError extends OpError {
   override readonly name: string = 'FormatError';
 }
+
+/** A file or folder cannot be read or written: missing, no permission, no space. */
+export class FileError extends OpError {
+  override readonly name: string = 'FileError';
+}
