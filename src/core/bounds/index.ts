@@ -1,0 +1,36 @@
+import { compareExact, failure, type Verdict } from '../bounds.ts';
+import type { Tensor } from '../tensor.ts';
+import { judgeCummaxBackward } from './cummax.ts';
+
+/** One call of an operator with what one twin wanted and the other got, tensors by the contract's names. */
+export interface Call {
+  readonly inputs: Readonly<Record<string, Tensor | undefined>>;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly want: Readonly<Record<string, Tensor>>;
+  readonly got: Readonly<Record<string, Tensor>>;
+  /**
+   * The inputs are random and do not repeat, so that roundings are independent: then the whole tensor is also tested for
+   * bias and variance. @defaultValue false
+   */
+  readonly independent?: boolean;
+}
+
+/** Compare the outputs of a call, each by the bound that follows from its inputs. */
+export type Judge = (call: Call) => Record<string, Verdict>;
+
+/** Operators whose results are rounded. All others compare exactly. */
+const judges: Readonly<Record<string, Judge>> = {
+  cummaxBackward: judgeCummaxBackward,
+};
+
+/** Compare the outputs of a call of the named operator. */
+export function judge(op: string, call: Call): Record<string, Verdict> {
+  for (const name of Object.keys(call.want)) {
+    if (call.got[name] === undefined) return { [name]: failure(`the output ${name} is missing`) };
+  }
+  const by = judges[op];
+  if (by !== undefined) return by(call);
+  return Object.fromEntries(
+    Object.entries(call.want).map(([name, w]) => [name, compareExact(w, call.got[name]!)]),
+  );
+}

@@ -1,0 +1,17 @@
+export {
+  adapterVariable,
+  type Choice,
+  chooseAdapter,
+  type Family,
+  type FoundAdapter,
+} from './runtime/adapters.ts';
+export {
+  type Binding,
+  type Dispatch,
+  type DispatchTime,
+  Gpu,
+  type OpenOptions,
+  openGpu,
+} from './runtime/gpu.ts';
+export { GpuTensor } from './runtime/gpuTensor.ts';
+export { linkWgsl, readWgsl } from './runtime/wgsl.ts';

@@ -1,0 +1,1 @@
+export { cummax, cummaxBackward } from './cummax.ts';
