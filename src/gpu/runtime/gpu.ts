@@ -13,7 +13,7 @@ import { createOps } from '../operators.ts';
 import { type Choice, chooseAdapter, type Family, familyOf, requestAdapter } from './adapters.ts';
 import { GpuTensor, type Storage } from './gpuTensor.ts';
 import { BufferPool } from './pool.ts';
-import { linkWgsl } from './wgsl.ts';
+import { linkWgsl, readWgsl } from './wgsl.ts';
 
 const { GPUBufferUsage, GPUMapMode, GPUShaderStage } = globals as unknown as Pick<
   typeof globalThis,
@@ -399,7 +399,8 @@ export class Gpu implements AsyncDisposable {
   }
 
   /**
-   * Replace the text of a kernel file until the result is disposed. This is how the specs prove that they can fail:
+   * Replace the text of a kernel file, or of a file that it uses, until the result is disposed. This is how the specs
+   * prove that they can fail:
    * they run deliberately wrong variants of each kernel and demand that these are rejected.
    */
   override(file: string, source: string): Disposable {
@@ -543,7 +544,7 @@ export class Gpu implements AsyncDisposable {
     const id = `${d.file}:${d.entry}:${JSON.stringify(d.constants ?? {})}:${d.reads?.length ?? 0}`;
     let pipeline = this.#pipelines.get(id);
     if (pipeline === undefined) {
-      const code = linkWgsl(d.file, this.#overrides.get(d.file));
+      const code = linkWgsl(d.file, (file) => this.#overrides.get(file) ?? readWgsl(file));
       const module = this.device.createShaderModule({ code, label: d.file });
       const constants = { ...d.constants };
       pipeline = this.device.createComputePipeline({

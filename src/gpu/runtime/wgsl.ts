@@ -17,14 +17,14 @@ export function readWgsl(file: string): string {
  * A kernel with everything it uses: its own text first (directives must lead), then each file that a header line
  * `// @uses lib/x.wgsl` names, once. Declarations are free of order in WGSL, so joining whole files is all it takes.
  */
-export function linkWgsl(file: string, source: string = readWgsl(file)): string {
+export function linkWgsl(file: string, read: (file: string) => string = readWgsl): string {
   const seen = new Set<string>([file]);
-  const parts = [source];
+  const parts = [read(file)];
   for (let i = 0; i < parts.length; i++) {
     for (const [, used = ''] of parts[i]!.matchAll(/^\/\/ @uses (\S+)$/gm)) {
       if (!seen.has(used)) {
         seen.add(used);
-        parts.push(readWgsl(used));
+        parts.push(read(used));
       }
     }
   }
