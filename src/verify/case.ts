@@ -11,6 +11,8 @@ export interface Case {
   /** Inputs by the contract's names; made anew on each call, from a fixed seed. */
   inputs(): Record<string, Tensor>;
   readonly options?: Readonly<Record<string, unknown>>;
+  /** The inputs are random and do not repeat: also test the results for bias and lost precision. @defaultValue false */
+  readonly independent?: boolean;
   /** Least bytes that must move to and from memory, for the share of the copy bandwidth. */
   readonly bytes?: number;
   /** Arithmetic operations (a multiply-add counts two), for the share of the FMA peak. */
