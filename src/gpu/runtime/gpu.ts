@@ -414,11 +414,19 @@ export class Gpu implements AsyncDisposable {
     };
   }
 
+  /** For specs: behave from now on as after the loss of the device. */
+  loseForTest(reason: string): void {
+    this.#lost = reason;
+  }
+
   /** For `GpuTensor`: give up one reference to a buffer. */
   release(t: GpuTensor, storage: Storage): void {
     this.#live.delete(t);
     storage.references--;
-    if (storage.references === 0 && !this.#disposed) this.pool.give(storage.buffer);
+    if (storage.references > 0 || this.#disposed) return;
+    // A full pool destroys what it is given, and commands that still wait may use the buffer.
+    if (this.pool.isFull(storage.buffer)) this.flush();
+    this.pool.give(storage.buffer);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

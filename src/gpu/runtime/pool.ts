@@ -31,8 +31,13 @@ export class BufferPool {
     return this.#device.createBuffer({ size, usage: this.#usage });
   }
 
+  /** True when `give` would destroy this buffer. */
+  isFull(buffer: GPUBuffer): boolean {
+    return this.#freeBytes + buffer.size > this.#capacity;
+  }
+
   give(buffer: GPUBuffer): void {
-    if (this.#freeBytes + buffer.size > this.#capacity) {
+    if (this.isFull(buffer)) {
       this.bytes -= buffer.size;
       buffer.destroy();
       return;
