@@ -1,1 +1,3 @@
 export { cummax, cummaxBackward } from './cummax.ts';
+export { gumbelNoise } from './gumbelNoise.ts';
+export { randomBits } from './randomBits.ts';

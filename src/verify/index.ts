@@ -1,7 +1,9 @@
 import type { Case } from './case.ts';
 import { cases as cummax } from './cummax.ts';
+import { cases as gumbelNoise } from './gumbelNoise.ts';
+import { cases as randomBits } from './randomBits.ts';
 
 /** Everything that `subvocab verify` runs, in the order of the table. */
-export const cases: readonly Case[] = [...cummax];
+export const cases: readonly Case[] = [...randomBits, ...gumbelNoise, ...cummax];
 
 export type { Case } from './case.ts';

@@ -1,12 +1,19 @@
 import type { AnyTensor } from '../tensor.ts';
 import type { Contract } from './contract.ts';
 import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax.ts';
+import { type GumbelNoiseOps, gumbelNoiseContract } from './gumbelNoise.ts';
+import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
 
 /** Every operator, the same on both twins: `ref` is an `Ops<Tensor>`, `gpu.ops` an `Ops<GpuTensor>`. */
-export interface Ops<T extends AnyTensor> extends CummaxOps<T> {}
+export interface Ops<T extends AnyTensor> extends CummaxOps<T>, GumbelNoiseOps<T>, RandomBitsOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
-export const contracts: readonly Contract[] = [cummaxContract, cummaxBackwardContract];
+export const contracts: readonly Contract[] = [
+  randomBitsContract,
+  gumbelNoiseContract,
+  cummaxContract,
+  cummaxBackwardContract,
+];
 
 export type { Contract } from './contract.ts';
 export { invoke } from './contract.ts';
