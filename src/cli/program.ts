@@ -1,0 +1,22 @@
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { opCommand } from './op.ts';
+import { opsCommand } from './ops.ts';
+
+/** The `subvocab` command with all its commands, one file each. They load what they need when they run. */
+export function createProgram(): Command {
+  const { version, description } = JSON.parse(
+    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+  ) as { version: string; description: string };
+  return new Command('subvocab')
+    .description(description)
+    .version(version)
+    .addCommand(opsCommand())
+    .addCommand(opCommand())
+    .addHelpText(
+      'after',
+      `
+Data goes to the standard output, everything else to the standard error.
+Exit codes: 0 done, 1 verification found failures, 2 the call or a file is wrong, 3 the GPU failed.`,
+    );
+}

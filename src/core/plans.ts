@@ -1,0 +1,18 @@
+import { planCummax, planCummaxBackward } from './ops/cummax.ts';
+import { planGumbelNoise } from './ops/gumbelNoise.ts';
+import type { Ops } from './ops/index.ts';
+import { planRandomBits } from './ops/randomBits.ts';
+import type { AnyTensor } from './tensor.ts';
+
+/**
+ * Every operator's checks without its work: the same arguments, the same refusals, no memory and no GPU.
+ * A program that takes calls from elsewhere, as the command line does, refuses bad ones with this before it starts.
+ */
+export const plans: {
+  readonly [Name in keyof Ops<AnyTensor>]: (...args: Parameters<Ops<AnyTensor>[Name]>) => unknown;
+} = {
+  cummax: planCummax,
+  cummaxBackward: planCummaxBackward,
+  gumbelNoise: planGumbelNoise,
+  randomBits: planRandomBits,
+};
