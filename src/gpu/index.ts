@@ -14,4 +14,6 @@ export {
   openGpu,
 } from './runtime/gpu.ts';
 export { GpuTensor } from './runtime/gpuTensor.ts';
+export { type ArithmeticProbe, probeArithmetic, type Rounding } from './runtime/probe.ts';
+export { measureRoof, type Roof } from './runtime/roof.ts';
 export { linkWgsl, readWgsl } from './runtime/wgsl.ts';
