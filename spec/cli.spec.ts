@@ -208,7 +208,7 @@ describe('refused calls', () => {
   const keys = 'a seed, such as 42, or the two words of a key, such as [0, 42], each below 2^32';
 
   test.each<[string[], string]>([
-    [[], 'subvocab: a command is missing, one of ops, op; see subvocab --help'],
+    [[], 'subvocab: a command is missing, one of doctor, verify, ops, op; see subvocab --help'],
     [['opp'], "subvocab: unknown command 'opp', did you mean one of op, ops?"],
     [['--jsn'], "subvocab: unknown option '--jsn'"],
     [['op'], "subvocab op: missing required argument 'name'"],

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { doctorCommand } from './doctor.ts';
 import { opCommand } from './op.ts';
 import { opsCommand } from './ops.ts';
+import { verifyCommand } from './verify.ts';
 
 /** The `subvocab` command with all its commands, one file each. They load what they need when they run. */
 export function createProgram(): Command {
@@ -11,6 +13,8 @@ export function createProgram(): Command {
   return new Command('subvocab')
     .description(description)
     .version(version)
+    .addCommand(doctorCommand())
+    .addCommand(verifyCommand())
     .addCommand(opsCommand())
     .addCommand(opCommand())
     .addHelpText(
