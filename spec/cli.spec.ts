@@ -6,9 +6,18 @@
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Command } from 'commander';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, test } from 'vitest';
 import { oneLine } from '../src/cli/frame.ts';
 import { nearest } from '../src/cli/nearest.ts';
+import {
+  ArgumentError,
+  DeviceLostError,
+  FileError,
+  FormatError,
+  GpuError,
+  UnsupportedError,
+} from '../src/core/errors.ts';
 import { npyChunks, readNpy } from '../src/core/formats/npy.ts';
 import { readSafetensors, safetensorsChunks } from '../src/core/formats/safetensors.ts';
 import { toBytes } from '../src/core/formats/source.ts';
@@ -377,6 +386,61 @@ describe('refused calls', () => {
   });
 });
 
+describe('exit codes', () => {
+  const thrown: [Error, number, string][] = [
+    [new ArgumentError('topK', 'k is 9'), 2, 'subvocab go: topK: k is 9'],
+    [new ArgumentError('go', 'no such thing'), 2, 'subvocab go: no such thing'],
+    [new FileError('npy', 'cannot read a'), 2, 'subvocab go: cannot read a'],
+    [new FormatError('safetensors', 'a: cut'), 2, 'subvocab go: a: cut'],
+    [new UnsupportedError('openGpu', 'no adapter'), 2, 'subvocab go: openGpu: no adapter'],
+    [
+      new GpuError('gpu', 'out of GPU memory while running topK'),
+      3,
+      'subvocab go: gpu: out of GPU memory while running topK',
+    ],
+    [new DeviceLostError('read', 'the GPU was lost'), 3, 'subvocab go: read: the GPU was lost'],
+    [
+      new SuppressedError(new Error('closing'), new DeviceLostError('read', 'lost')),
+      3,
+      'subvocab go: read: lost',
+    ],
+    [
+      new RangeError('Array buffer allocation failed'),
+      2,
+      'subvocab go: this machine has not enough memory: Array buffer allocation failed',
+    ],
+    [Object.assign(new Error('write EPIPE'), { code: 'EPIPE', syscall: 'write' }), 141, ''],
+    [
+      new TypeError('x is\nundefined'),
+      70,
+      'subvocab go: internal error: x is undefined; please report it (SUBVOCAB_DEBUG=1 shows where)',
+    ],
+  ];
+  test.each(thrown)('%s: %i', async (error, code, line) => {
+    const program = new Command('subvocab').addCommand(
+      new Command('go').action(() => {
+        throw error;
+      }),
+    );
+    const r = await inProcess(['go'], folder, program);
+    expect(r).toEqual({ code, signal: null, stdout: '', stderr: line && `${line}\n` });
+  });
+
+  test('a tensor beyond the limits of the GPU, and an adapter that is not there', async () => {
+    const args = ['op', 'randomBits', '--twin', 'gpu', '--out', '/dev/null', '--options'];
+    const large = await quick(...args, '{"key":1,"shape":[1e12]}');
+    expect(large.code).toBe(3);
+    expect(large.stderr).toMatch(
+      /^subvocab op: .*4000000000000 bytes.* \(while running randomBits \{.*\} on ".*"\)\n$/,
+    );
+    const none = await quick(...args, '{"key":1,"shape":[2]}', '--adapter', 'no such adapter');
+    expect(none.code).toBe(2);
+    expect(none.stderr).toMatch(
+      /^subvocab op: openGpu: no adapter's name contains "no such adapter"; there are ".*"\n$/,
+    );
+  });
+});
+
 describe('streams and signals', () => {
   test('a reader that goes away ends the command quietly', async () => {
     const r = await subvocab(['ops', '--json'], { shell: '"$@" | head -c 1; echo " $PIPESTATUS"' });
@@ -391,6 +455,15 @@ describe('streams and signals', () => {
     const r = await subvocab(['ops'], { shell: '"$@" > /dev/full' });
     expect(r.stderr).toMatch(/^subvocab ops: cannot write to the standard output: .*no space left/);
     expect(r.code).toBe(2);
+  });
+
+  test('Ctrl-C ends with 130 and leaves nothing', async () => {
+    // A second of work at least, so that the signal comes in the middle.
+    const args = ['op', 'randomBits', '--options', '{"key":1,"shape":[60000000]}', '--out', 'never.npy'];
+    const interrupt = '"$@" & sleep 0.6; kill -INT $!; wait $!; echo $?';
+    const r = await subvocab(args, { cwd: folder, shell: interrupt });
+    expect(r).toEqual({ code: 0, signal: null, stdout: '130\n', stderr: '' });
+    expect(fs.readdirSync(folder).filter((name) => /never|tmp/.test(name))).toEqual([]);
   });
 
   test('help and version go to the standard output with code 0', async () => {

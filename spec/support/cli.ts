@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import type { Command } from 'commander';
 import { execute } from '../../src/cli/frame.ts';
 import { createProgram } from '../../src/cli/program.ts';
 
@@ -41,7 +42,11 @@ export function subvocab(
 }
 
 /** Run `subvocab` inside of this process: the same code but for the streams and the exit, in a few milliseconds. */
-export async function inProcess(args: readonly string[], cwd: string): Promise<Finished> {
+export async function inProcess(
+  args: readonly string[],
+  cwd: string,
+  program: Command = createProgram(),
+): Promise<Finished> {
   const { stdout, stderr } = process;
   const writes = [stdout.write, stderr.write] as const;
   const before = process.cwd();
@@ -54,7 +59,7 @@ export async function inProcess(args: readonly string[], cwd: string): Promise<F
   stderr.write = capture(1);
   process.chdir(cwd);
   try {
-    const code = await execute(createProgram(), ['node', 'subvocab', ...args]);
+    const code = await execute(program, ['node', 'subvocab', ...args]);
     return { code, signal: null, stdout: text[0]!, stderr: text[1]! };
   } finally {
     process.chdir(before);

@@ -8,7 +8,7 @@ export const exitCode = {
   failed: 1,
   /** The call, a file or an option is wrong, or this machine cannot do it; one line on stderr says which. */
   refused: 2,
-  /** The GPU ran out of memory, was lost or reported an error. */
+  /** The GPU has too little memory for the call, was lost or reported an error. */
   gpu: 3,
   /** A mistake of ours. */
   internal: 70,

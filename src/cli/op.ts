@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { ArgumentError, DeviceLostError, GpuError } from '../core/errors.ts';
+import { ArgumentError, DeviceLostError, GpuError, UnsupportedError } from '../core/errors.ts';
 import { checkWritable, writeFiles } from '../core/formats/files.ts';
 import type { Contract, Operator } from '../core/ops/contract.ts';
 import { invoke } from '../core/ops/index.ts';
@@ -89,9 +89,16 @@ async function onGpu(
     const read = Object.entries(made).map(async ([key, t]) => [key, await t.read()] as const);
     return Object.fromEntries(await Promise.all(read));
   } catch (error) {
-    if (!(error instanceof GpuError || error instanceof DeviceLostError)) throw error;
+    // From here on the call itself is good: what the adapter refuses, it refuses for its size.
+    if (!failures.some((kind) => error instanceof kind)) throw error;
     const sizes = Object.entries(inputs).map(([key, t]) => `${key} ${t.dtype}${show(t.shape)}`);
-    const what = `while running ${contract.name} on ${sizes.join(', ')} with "${gpu.choice.chosen.name}"`;
-    throw new GpuError('op', `${error.message} (${what})`, { cause: error });
+    const what = [contract.name, ...sizes, JSON.stringify(options)].join(' ');
+    // Dawn adds where in its own source code it noticed.
+    const reason = (error as Error).message.replaceAll(/\s+at \w+ \([^()]*:\d+\)/g, '');
+    throw new GpuError('op', `${reason} (while running ${what} on "${gpu.choice.chosen.name}")`, {
+      cause: error,
+    });
   }
 }
+
+const failures = [GpuError, DeviceLostError, UnsupportedError];
