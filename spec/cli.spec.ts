@@ -314,6 +314,8 @@ describe('refused calls', () => {
       ['op', 'cummaxBackward', '--in', 'dValues=x.npy', '--in', 'indices=x.npy', ...out],
       `${op} cummaxBackward: indices has dtype f32; it takes i32`,
     ],
+    [run(...ok, '--options', '{"axis":1, "\\u0061xis" : 0}'), `${op} the options hold "axis" twice`],
+    [run('--in', ''), `${op} an input path is empty`],
     [bits('{"shape":[2]}'), `${op} randomBits needs the option "key": two u32 words; use a key once`],
     [bits('{"key":-1.5,"shape":[2]}'), `${op} randomBits: option "key" is -1.5; it takes ${keys}`],
     [bits('{"key":[1],"shape":[2]}'), `${op} randomBits: option "key" is [1]; it takes ${keys}`],

@@ -19,6 +19,8 @@ export function readOptions(command: string, contract: Contract, text: string): 
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     throw refuse(`the options are ${show(json)}; they must be one object, such as {"axis": 1}`);
   }
+  const twice = repeatedName(text);
+  if (twice !== undefined) throw refuse(`the options hold "${twice}" twice`);
   const given = new Map(Object.entries(json));
   const names = contract.options.map((o) => o.name);
   for (const name of given.keys()) {
@@ -40,6 +42,21 @@ export function readOptions(command: string, contract: Contract, text: string): 
     }
   }
   return options;
+}
+
+/** The first name that an object in valid JSON text gives twice: `JSON.parse` would silently keep the last. */
+function repeatedName(text: string): string | undefined {
+  const names = new Set<string>();
+  let depth = 0;
+  for (const [token, , colon] of text.matchAll(/("(?:[^"\\]|\\.)*")(\s*:)?|[[\]{}]/g)) {
+    if (token === '{' || token === '[') depth++;
+    if (token === '}' || token === ']') depth--;
+    if (depth !== 1 || colon === undefined) continue;
+    const name = JSON.parse(token.slice(0, -colon.length)) as string;
+    if (names.has(name)) return name;
+    names.add(name);
+  }
+  return undefined;
 }
 
 function readOption(

@@ -96,7 +96,8 @@ export function checkWritable(op: string, path: string): OutputTarget {
  * @throws FileError when it cannot be opened or read
  */
 export function openFile(op: string, path: string): ByteSource & Disposable {
-  if (path.includes('\0')) throw new ArgumentError(op, 'a path holds a NUL character');
+  if (path === '') throw new ArgumentError(op, 'an input path is empty');
+  if (path.includes('\0')) throw new ArgumentError(op, 'an input path holds a NUL character');
   let fd = -1;
   try {
     fd = fs.openSync(path, 'r');
