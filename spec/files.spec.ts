@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FileError } from '../src/core/errors.ts';
-import { checkWritable, openFile, writeFiles } from '../src/core/formats/files.ts';
+import { checkOutputs, openFile, writeFiles } from '../src/core/formats/files.ts';
 import { readBytes } from '../src/core/formats/source.ts';
 
 let folder = '';
@@ -212,14 +212,14 @@ describe('refused paths', () => {
     ['new/', 'it names a folder; add a file name'],
     [`/tmp/${'n'.repeat(256)}`, 'the name is too long'],
   ])('writing %j', (path, reason) => {
-    expect(() => checkWritable('spec', path)).toThrow(reason);
+    expect(() => checkOutputs('spec', [path])).toThrow(reason);
   });
 
   it('writing to a dangling link and to a link to itself', () => {
     fs.symlinkSync('nowhere', at('dangling'));
     fs.symlinkSync('loop', at('loop'));
-    expect(() => checkWritable('spec', at('dangling'))).toThrow('a link to something that does not exist');
-    expect(() => checkWritable('spec', at('loop'))).toThrow('too many links');
+    expect(() => checkOutputs('spec', [at('dangling')])).toThrow('a link to something that does not exist');
+    expect(() => checkOutputs('spec', [at('loop')])).toThrow('too many links');
   });
 
   it.each([

@@ -80,6 +80,8 @@ function report(program: Command, thrown: unknown): number {
   if (code === exitCode.pipe) return code;
   const where = error instanceof UsageError ? error.command : (running.get(program) ?? program);
   const label = pathOf(program, where);
+  // A progress line may stand there.
+  progress().clear();
   process.stderr.write(`${label}: ${oneLine(messageOf(error, where, label, code))}\n`);
   if (process.env[debugVariable] && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   return code;

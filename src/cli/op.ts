@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import { ArgumentError, DeviceLostError, GpuError, UnsupportedError } from '../core/errors.ts';
-import { checkWritable, writeFiles } from '../core/formats/files.ts';
+import { checkOutputs, writeFiles } from '../core/formats/files.ts';
 import type { Contract, Operator } from '../core/ops/contract.ts';
 import { invoke } from '../core/ops/index.ts';
 import { plans } from '../core/plans.ts';
@@ -45,7 +45,10 @@ async function runOp(name: string, given: OpOptions): Promise<void> {
   const contract = contractOf('op', name);
   if (given.out === undefined) throw new ArgumentError('op', 'say where the results go: --out FILE');
   const outputs = planOutputs('op', contract, given.out);
-  for (const { path } of outputs) checkWritable('op', path);
+  checkOutputs(
+    'op',
+    outputs.map((o) => o.path),
+  );
   if (given.adapter !== undefined && given.twin === 'ref') {
     throw new ArgumentError('op', '--adapter chooses a GPU; add --twin gpu');
   }

@@ -1,6 +1,4 @@
-import { ArgumentError } from '../../core/errors.ts';
-import { writeFiles } from '../../core/formats/files.ts';
-import { contracts } from '../../core/ops/index.ts';
+import { checkOutputs, writeFiles } from '../../core/formats/files.ts';
 import { openGpu } from '../../gpu/index.ts';
 import { probeArithmetic } from '../../gpu/runtime/probe.ts';
 import { measureRoof } from '../../gpu/runtime/roof.ts';
@@ -8,7 +6,7 @@ import { cases } from '../../verify/index.ts';
 import { achieved, describeRun, ms, ofRoof, type Report, reportHtml } from '../../verify/report.ts';
 import { type Row, runCase } from '../../verify/run.ts';
 import { exitCode, print, progress, say } from '../frame.ts';
-import { suggest } from '../nearest.ts';
+import { contractOf } from '../names.ts';
 
 export interface VerifyOptions {
   readonly adapter?: string;
@@ -19,15 +17,10 @@ export interface VerifyOptions {
 
 /** Run every operator on both twins on this machine's adapter, compare, and show how fast it was. */
 export async function verify(ops: readonly string[], options: VerifyOptions): Promise<void> {
-  const names = contracts.map((c) => c.name);
-  for (const op of ops) {
-    if (!names.includes(op)) {
-      throw new ArgumentError(
-        'verify',
-        `there is no operator "${op}"${suggest(op, names)}; see subvocab ops`,
-      );
-    }
-  }
+  for (const op of ops) contractOf('verify', op);
+  const outputs = [options.report, options.html].filter((path) => path !== undefined);
+  // Minutes of work must not end at a folder that is not there.
+  checkOutputs('verify', outputs);
   // A forward operator's name also stands for its backward operator.
   const chosen = cases.filter(
     (c) => ops.length === 0 || ops.some((op) => c.op === op || c.op === `${op}Backward`),
@@ -59,11 +52,12 @@ export async function verify(ops: readonly string[], options: VerifyOptions): Pr
     seconds: (performance.now() - started) / 1000,
   };
   const files = [];
-  if (options.report) files.push({ path: options.report, chunks: [`${JSON.stringify(report, null, 1)}\n`] });
-  if (options.html) files.push({ path: options.html, chunks: [await reportHtml(report)] });
-  await writeFiles('verify', files);
+  if (options.report !== undefined)
+    files.push({ path: options.report, chunks: [`${JSON.stringify(report, null, 1)}\n`] });
+  if (options.html !== undefined) files.push({ path: options.html, chunks: [await reportHtml(report)] });
   print(options.json ? JSON.stringify(report) : table(report));
-  for (const path of [options.report, options.html]) if (path) say(`wrote ${path}`);
+  await writeFiles('verify', files);
+  for (const path of outputs) say(`wrote ${path}`);
   if (report.totals.failed > 0) process.exitCode = exitCode.failed;
 }
 

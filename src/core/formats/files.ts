@@ -29,11 +29,11 @@ const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
  * @throws FileError when a file cannot be written; ArgumentError when two of them are the same file
  */
 export async function writeFiles(op: string, files: readonly OutputFile[]): Promise<void> {
-  const targets = files.map((file) => ({ ...file, ...checkWritable(op, file.path) }));
-  const paths = targets.map((target) => target.real);
-  const twice = paths.findIndex((path, i) => paths.indexOf(path) !== i);
-  if (twice >= 0) throw new ArgumentError(op, `${files[twice]?.path} is named twice as an output`);
-
+  const checked = checkOutputs(
+    op,
+    files.map((file) => file.path),
+  );
+  const targets = files.map((file, i) => ({ ...file, ...checked[i]! }));
   const temporaries = new Map<string, string>();
   const release = removeOnExit(temporaries);
   try {
@@ -60,8 +60,18 @@ export interface OutputTarget {
   readonly mode: number | undefined;
 }
 
-/** Refuse an output path that cannot be written, before any work is done for it. Touches nothing. */
-export function checkWritable(op: string, path: string): OutputTarget {
+/**
+ * Refuse output paths that cannot be written, or are the same file, before any work is done for them. Touches nothing.
+ * @throws FileError, ArgumentError
+ */
+export function checkOutputs(op: string, paths: readonly string[]): OutputTarget[] {
+  const targets = paths.map((path) => checkWritable(op, path));
+  const twice = targets.findIndex(({ real }, i) => targets.findIndex((t) => t.real === real) !== i);
+  if (twice >= 0) throw new ArgumentError(op, `${paths[twice]} is named twice as an output`);
+  return targets;
+}
+
+function checkWritable(op: string, path: string): OutputTarget {
   if (path === '') throw new ArgumentError(op, 'an output path is empty');
   if (path.includes('\0')) throw new ArgumentError(op, 'an output path holds a NUL character');
   try {
