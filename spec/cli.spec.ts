@@ -26,7 +26,7 @@ import { contracts } from '../src/core/ops/index.ts';
 import { plans } from '../src/core/plans.ts';
 import { type Tensor, tensor } from '../src/core/tensor.ts';
 import * as ref from '../src/ref/index.ts';
-import { inProcess, subvocab } from './support/cli.ts';
+import { inProcess, mainFile, subvocab } from './support/cli.ts';
 
 let folder = '';
 const at = (name: string): string => join(folder, name);
@@ -493,4 +493,23 @@ test('the nearest name', () => {
     Array(5).fill(undefined),
   );
   expect(nearest('cummaxB', names)).toBe('cummax');
+});
+
+test('the examples of docs/cli.md print what they say (vitest -u writes what they print)', async () => {
+  const path = join(import.meta.dirname, '../docs/cli.md');
+  const inner = fs.mkdtempSync(at('docs-'));
+  let doc = fs.readFileSync(path, 'utf8');
+  for (const [block] of doc.matchAll(/^```console\n.*?^```$/gms)) {
+    const lines: string[] = [];
+    for (const [, command] of block.matchAll(/^\$ (.*)$/gm)) {
+      const shell = `subvocab() { ${JSON.stringify(process.execPath)} ${JSON.stringify(mainFile)} "$@"; }; ${command}`;
+      const r = await subvocab([], { cwd: inner, shell });
+      // Dawn reports its own limits on some drivers.
+      const said = (r.stdout + r.stderr).replace(/^Warning: .*\n/gm, '');
+      lines.push(`$ ${command}\n${said}`);
+    }
+    doc = doc.replace(block, () => `\`\`\`console\n${lines.join('')}\`\`\``);
+  }
+  await expect(doc).toMatchFileSnapshot(path);
+  fs.rmSync(inner, { recursive: true });
 });

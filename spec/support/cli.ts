@@ -4,7 +4,8 @@ import type { Command } from 'commander';
 import { execute } from '../../src/cli/frame.ts';
 import { createProgram } from '../../src/cli/program.ts';
 
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+/** The source of the command. */
+export const mainFile: string = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
 export interface Finished {
   readonly code: number | null;
@@ -19,7 +20,7 @@ export function subvocab(
   options: { cwd?: string; shell?: string } = {},
 ): Promise<Finished> {
   // `shell` is a script in which "$@" stands for the command.
-  const node = [process.execPath, main, ...args];
+  const node = [process.execPath, mainFile, ...args];
   const call = options.shell === undefined ? node : ['bash', '-c', options.shell, 'bash', ...node];
   const env = { ...process.env, SUBVOCAB_DEBUG: '', NODE_OPTIONS: '' };
   const child = spawn(call[0]!, call.slice(1), {
