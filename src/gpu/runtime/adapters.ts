@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { create } from 'webgpu';
 import { UnsupportedError } from '../../core/errors.ts';
 import { embeddedDriver } from './embedded.ts';
@@ -37,7 +38,7 @@ export async function chooseAdapter(
 ): Promise<Choice> {
   const notes: string[] = [];
   const match = (a: FoundAdapter): boolean => a.name.toLowerCase().includes((wanted ?? '').toLowerCase());
-  let adapters = await listAdapters();
+  let adapters = hasVulkanLoader() ? await listAdapters() : [];
   let embedded: string | undefined;
   if (wanted ? !adapters.some(match) : adapters.length === 0) {
     embedded = attachEmbedded(notes);
@@ -65,6 +66,20 @@ export async function chooseAdapter(
   return { adapters, chosen, reason, notes, ...(embedded === undefined ? {} : { embedded }) };
 }
 
+/** glibc's and musl's flag for libraries that stay mapped; Node does not name it. */
+const RTLD_NODELETE = 0x1000;
+
+/** False on a Linux without a Vulkan loader: Dawn would then complain on stderr before it finds nothing. */
+function hasVulkanLoader(): boolean {
+  if (process.platform !== 'linux') return true;
+  try {
+    process.dlopen({ exports: {} }, 'libvulkan.so.1', constants.dlopen.RTLD_NOW | RTLD_NODELETE);
+    return true;
+  } catch (error) {
+    return !/cannot open shared object|No such file/.test((error as Error).message);
+  }
+}
+
 /** Make the embedded driver known to the Vulkan loader of this process. Returns its version. */
 function attachEmbedded(notes: string[]): string | undefined {
   const driver = embeddedDriver((reason) => notes.push(reason));
@@ -75,8 +90,9 @@ function attachEmbedded(notes: string[]): string | undefined {
     process.env.VK_ADD_DRIVER_FILES = add ? `${add}:${driver.icd}` : driver.icd;
   try {
     // Dawn asks the system for "libvulkan.so.1". Where the system has none, a loader that is already mapped under that
-    // name serves: mapping it is all that this call is for. It is no Node addon, so it throws, as expected.
-    process.dlopen({ exports: {} }, driver.loader);
+    // name serves: mapping it is all that this call is for. It is no Node addon, so the call throws, as expected, and
+    // would unmap it again; RTLD_NODELETE keeps it.
+    process.dlopen({ exports: {} }, driver.loader, constants.dlopen.RTLD_NOW | RTLD_NODELETE);
   } catch {}
   return driver.version;
 }
