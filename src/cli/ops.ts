@@ -17,7 +17,7 @@ export function opsCommand(): Command {
 
 function describe(c: Contract): string {
   const rows = [
-    ...c.inputs.map((f) => [f.optional ? 'in?' : 'in', f.name, f.dtypes.join('|'), f.shape, f.about]),
+    ...c.inputs.map((f) => [f.optional ? 'in?' : 'in', f.name, f.dtypes.join('|'), f.shape, aboutInput(f)]),
     ...c.options.map((o) => ['option', o.name, o.choices?.join('|') ?? o.type, defaultOf(c, o), o.about]),
     ...c.outputs.map((f) => [f.optional ? 'out?' : 'out', f.name, f.dtypes.join('|'), f.shape, f.about]),
   ];
@@ -31,6 +31,10 @@ function describe(c: Contract): string {
     `  edge      ${c.edge}`,
     `  source    ${c.source}`,
   ].join('\n');
+}
+
+function aboutInput({ about, refuses }: Contract['inputs'][number]): string {
+  return refuses === undefined ? about : `${about}; no ${refuses.join(', ')}`;
 }
 
 function defaultOf(c: Contract, o: Contract['options'][number]): string {

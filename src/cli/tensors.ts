@@ -3,7 +3,7 @@ import { type OutputFile, openFile } from '../core/formats/files.ts';
 import { npyChunks, readNpy } from '../core/formats/npy.ts';
 import { openSafetensors, safetensorsChunks } from '../core/formats/safetensors.ts';
 import { type ByteSource, readBytes } from '../core/formats/source.ts';
-import type { Contract } from '../core/ops/contract.ts';
+import type { Contract, TensorField } from '../core/ops/contract.ts';
 import { allocate, type DType, Tensor } from '../core/tensor.ts';
 import { suggest } from './nearest.ts';
 
@@ -79,7 +79,9 @@ export function readInputs(
     const t = found.get(field.name);
     if (t !== undefined) {
       const dtypes = field.dtypes.filter((d) => accepted.includes(d));
-      inputs[field.name] = convert(command, contract.name, field.name, t, dtypes);
+      const converted = convert(command, contract.name, field.name, t, dtypes);
+      checkValues(command, contract.name, field, converted);
+      inputs[field.name] = converted;
     } else if (!field.optional) {
       throw refuse(`${contract.name} needs the input "${field.name}": ${field.about}`);
     }
@@ -115,6 +117,15 @@ function convert(command: string, op: string, name: string, t: Tensor, dtypes: r
     }
   }
   return new Tensor(to, t.shape, data);
+}
+
+function checkValues(command: string, op: string, field: TensorField, t: Tensor): void {
+  const refused = field.refuses?.map(Number) ?? [];
+  if (refused.length === 0) return;
+  const at = t.data.findIndex((value) => refused.some((r) => Object.is(r, value)));
+  if (at < 0) return;
+  const why = `it must hold no ${field.refuses?.join(', ')}`;
+  throw new ArgumentError(command, `${op}: ${field.name} is ${t.data[at]} at position ${at}; ${why}`);
 }
 
 /** Where the outputs of an operator go: which tensors into which file. */

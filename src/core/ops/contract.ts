@@ -8,6 +8,11 @@ export interface TensorField {
   /** The shape in words or index letters, such as `[..., T, ...]`. */
   readonly shape: string;
   readonly about: string;
+  /**
+   * Values that the operator does not take. The reference throws; a kernel cannot wait to look, it marks its results.
+   * The command line refuses them before either runs.
+   */
+  readonly refuses?: readonly ('NaN' | 'Infinity' | '-Infinity')[];
   /** Inputs: may be left out (it then travels in the options record). Outputs: may be absent. */
   readonly optional?: boolean;
 }
