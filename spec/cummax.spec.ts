@@ -190,6 +190,22 @@ const wrong: readonly Mutant[] = [
     to: 'state = combine(State(0u, NEG_INF_BITS, -1), State(orderKey(s.x)',
   },
   {
+    name: 'quads: ties keep the first index',
+    from: 'let wins = nextKey >= key;',
+    to: 'let wins = nextKey > key;',
+  },
+  {
+    name: 'quads: the last step is left out',
+    from: 'for (var t = 0u; t < params.length; t++)',
+    to: 'for (var t = 0u; t + 1u < params.length; t++)',
+  },
+  { name: 'quads: the gradient is not reset', from: 'sum = select(sum, vec4f(0.0), pays);', to: '' },
+  {
+    name: 'quads: the carry is ignored',
+    from: 'if (params.hasCarry != 0u) { bits = carryIn4[quad]; }',
+    to: '',
+  },
+  {
     name: 'the carry from outside is ignored',
     from: 'params.hasCarry != 0u',
     to: 'params.hasCarry > 1u',
@@ -276,6 +292,26 @@ describeDevice('the kernel', (gpu, family) => {
     const hard = cases.find((c) => c.label.includes('NaN'))!;
     const checks = {
       'NaN, zeros, ties, carry, mask': () => compareTwins(gpu(), hard.op, hard.inputs(), hard.options),
+      'rows in fours, with a carry': () =>
+        compareTwins(
+          gpu(),
+          'cummax',
+          {
+            x: tensor([9, 64, 8], noiseArray(9 * 64 * 8, 3).map(Math.round)),
+            carryIn: tensor([9, 8], noiseArray(72, 5)),
+          },
+          { axis: 1 },
+        ),
+      'rows in fours, gradient': () =>
+        compareTwins(
+          gpu(),
+          'cummaxBackward',
+          {
+            dValues: tensor([60, 128], noiseArray(60 * 128, 3)),
+            indices: cummax(tensor([60, 128], noiseArray(60 * 128, 4)), { axis: 0 }).indices,
+          },
+          { axis: 0 },
+        ),
       'all values below zero': () => compareTwins(gpu(), 'cummax', { x: steps(600, 2, 300) }),
       'ties over chunks': () =>
         compareTwins(

@@ -28,6 +28,17 @@ export function cummax(
     // An absent tensor is stood in for by x, which no branch then reads.
     const carry = carryIn ?? x;
     const common = { file, constants: { WORKGROUP_SIZE: layout.workgroup }, params };
+    if (layout.quads && options.mask === undefined) {
+      const groups = gpu.grid(Math.ceil(layout.rows / 4 / layout.workgroup));
+      gpu.dispatch({
+        ...common,
+        entry: 'cummaxQuads',
+        reads: [x, carry],
+        writes: [values, indices, carryOut],
+        groups,
+      });
+      return outputs({ values, indices, carryOut });
+    }
     const tiles = layout.tiles ? { file, params, groups: gpu.grid(layout.items) } : undefined;
     let states = x;
     if (layout.chunks > 1) {
@@ -67,6 +78,12 @@ export function cummaxBackward(
     const params = paramsOf(plan, layout, dCarryOut !== undefined);
     const carry = dCarryOut ?? dValues;
     const common = { file, constants: { WORKGROUP_SIZE: layout.workgroup }, params, groups: layout.groups };
+    if (layout.quads) {
+      const groups = gpu.grid(Math.ceil(layout.rows / 4 / layout.workgroup));
+      const io = { reads: [dValues, indices, carry], writes: [dx, dCarryIn] };
+      gpu.dispatch({ ...common, ...io, entry: 'cummaxBackwardQuads', groups });
+      return outputs({ dx, dCarryIn });
+    }
     let incoming = dValues;
     if (layout.chunks > 1) {
       incoming = gpu.empty('f32', [layout.items, 2]);
@@ -95,6 +112,8 @@ interface Chunking {
   readonly workgroup: number;
   readonly groups: [number, number, number];
   readonly tiles: boolean;
+  /** Whole rows, four neighbours at a time. */
+  readonly quads: boolean;
 }
 
 /** Cut rows into chunks only where there are too few rows to fill the machine: a cut row is read twice. */
@@ -108,9 +127,19 @@ function chunking(gpu: Gpu, { outer, length, inner }: CummaxPlan): Chunking {
   const chunk = Math.max(Math.ceil(length / Math.max(wanted, 1)), 1);
   const chunks = Math.max(Math.ceil(length / chunk), 1);
   const items = rows * chunks;
+  const quads = chunks === 1 && inner % 4 === 0 && rows > 0;
   // A CPU runs a workgroup lane by lane: small ones keep its cores evenly loaded.
   const workgroup = onGpu ? 64 : 16;
-  return { rows, chunk, chunks, items, workgroup, groups: gpu.grid(Math.ceil(items / workgroup)), tiles };
+  return {
+    rows,
+    chunk,
+    chunks,
+    items,
+    workgroup,
+    groups: gpu.grid(Math.ceil(items / workgroup)),
+    tiles,
+    quads,
+  };
 }
 
 function paramsOf(plan: CummaxPlan, layout: Chunking, hasCarry: boolean): number[] {

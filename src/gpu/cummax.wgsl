@@ -4,7 +4,8 @@
 // maximum of each chunk, `cummaxCarry` runs over the chunks of a row, and `cummax` runs over the elements of a chunk
 // from the carry it is given. With enough rows to fill the machine there is one chunk per row, only `cummax` runs, and x
 // is read once. One invocation owns one (row, chunk); neighbours own neighbouring rows, so their accesses are adjacent
-// whenever inner > 1. For inner = 1 the gpu family uses the *Tiles entry points: one workgroup owns one (row, chunk).
+// whenever inner > 1. Rows that are whole and come in fours (inner a multiple of 4) take the *Quads entry points: four
+// neighbouring rows per invocation, 16 bytes per access. For inner = 1 the gpu family uses the *Tiles entry points: one workgroup owns one (row, chunk).
 //
 // All floats are handled as bits and compared by order keys: exact for NaN, signed zeros and subnormals on any device.
 // A state is (bits, index); index -1 means "the carry from outside, or nothing yet" (bits of -infinity then).
@@ -87,6 +88,39 @@ fn cummax(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
     at += params.inner;
   }
   if (own.y == params.chunks - 1u) { carryOut[own.x] = state.bits; }
+}
+
+// --- Quads: four neighbouring rows per invocation, one chunk per row, no mask. ---
+
+@group(0) @binding(1) var<storage, read> x4: array<vec4u>;
+@group(0) @binding(2) var<storage, read> carryIn4: array<vec4u>;
+@group(0) @binding(3) var<storage, read_write> values4: array<vec4u>;
+@group(0) @binding(4) var<storage, read_write> indices4: array<vec4i>;
+@group(0) @binding(5) var<storage, read_write> carryOut4: array<vec4u>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn cummaxQuads(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+               @builtin(local_invocation_index) local: u32) {
+  let quad = linearGroup(group, groups) * WORKGROUP_SIZE + local;
+  if (quad >= params.rows / 4u) { return; }
+  let stride = params.inner / 4u;
+  var at = quad / stride * params.length * stride + quad % stride;
+  var bits = vec4u(NEG_INF_BITS);
+  if (params.hasCarry != 0u) { bits = carryIn4[quad]; }
+  var key = orderKey4(bits);
+  var index = vec4i(-1);
+  for (var t = 0u; t < params.length; t++) {
+    let next = x4[at];
+    let nextKey = orderKey4(next);
+    let wins = nextKey >= key;
+    key = select(key, nextKey, wins);
+    bits = select(bits, next, wins);
+    index = select(index, vec4i(i32(t)), wins);
+    values4[at] = bits;
+    indices4[at] = index;
+    at += stride;
+  }
+  carryOut4[quad] = bits;
 }
 
 // Chunk maxima and their running maximum. The states buffer is written here and read by `cummax`.
@@ -254,6 +288,31 @@ fn cummaxBackward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) 
     sum = select(sum, 0.0, pays);
   }
   if (own.y == 0u) { dCarryIn[own.x] = sum; }
+}
+
+@group(0) @binding(1) var<storage, read> dValues4: array<vec4f>;
+@group(0) @binding(2) var<storage, read> owner4: array<vec4i>;
+@group(0) @binding(3) var<storage, read> dCarryOut4: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> dx4: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> dCarryIn4: array<vec4f>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn cummaxBackwardQuads(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+                       @builtin(local_invocation_index) local: u32) {
+  let quad = linearGroup(group, groups) * WORKGROUP_SIZE + local;
+  if (quad >= params.rows / 4u) { return; }
+  let stride = params.inner / 4u;
+  var at = quad / stride * params.length * stride + quad % stride + params.length * stride;
+  var sum = vec4f(0.0);
+  if (params.hasCarry != 0u) { sum = dCarryOut4[quad]; }
+  for (var t = params.length; t > 0u; t--) {
+    at -= stride;
+    sum += dValues4[at];
+    let pays = owner4[at] == vec4i(i32(t - 1u));
+    dx4[at] = select(vec4f(0.0), sum, pays);
+    sum = select(sum, vec4f(0.0), pays);
+  }
+  dCarryIn4[quad] = sum;
 }
 
 @group(0) @binding(3) var<storage, read_write> rests: array<vec2f>;     // x = the chunk's rest, y = 1 if all passes

@@ -17,3 +17,11 @@ fn orderKey(bits: u32) -> u32 {
 fn bitsOfOrderKey(key: u32) -> u32 {
   return key ^ select(0xffffffffu, 0x80000000u, (key >> 31u) != 0u);
 }
+
+/// `orderKey` of four at once.
+fn orderKey4(bits: vec4u) -> vec4u {
+  let magnitude = bits & vec4u(0x7fffffffu);
+  let canonical = select(bits, vec4u(0u), magnitude == vec4u(0u));
+  let key = canonical ^ select(vec4u(0x80000000u), vec4u(0xffffffffu), (canonical >> vec4u(31u)) != vec4u(0u));
+  return select(key, vec4u(0xffffffffu), magnitude > vec4u(0x7f800000u));
+}
