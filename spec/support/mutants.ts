@@ -43,6 +43,7 @@ export async function expectKills(
     const text = mutant.all
       ? source.replaceAll(mutant.from, mutant.to)
       : source.replace(mutant.from, mutant.to);
+    expect(code(text), `the mutant "${mutant.name}" only changes a comment`).not.toBe(code(source));
     using _replaced = gpu.override(file, text);
     const killedBy: string[] = [];
     for (const [name, check] of Object.entries(checks)) {
@@ -60,4 +61,9 @@ export async function expectKills(
   }
   console.log(`kill matrix of ${file} (${gpu.family}):\n${rows.join('\n')}`);
   expect(survivors, 'wrong kernels that every check accepts').toEqual([]);
+}
+
+/** The text without its comments. */
+function code(wgsl: string): string {
+  return wgsl.replace(/\/\/.*$/gm, '');
 }

@@ -1,6 +1,8 @@
+import { planAdd, planAddBackward } from './ops/add.ts';
 import { planCummax, planCummaxBackward } from './ops/cummax.ts';
 import { planGumbelNoise } from './ops/gumbelNoise.ts';
 import type { Ops } from './ops/index.ts';
+import { planLerp, planLerpBackward } from './ops/lerp.ts';
 import { planRandomBits } from './ops/randomBits.ts';
 import type { AnyTensor } from './tensor.ts';
 
@@ -11,6 +13,10 @@ import type { AnyTensor } from './tensor.ts';
 export const plans: {
   readonly [Name in keyof Ops<AnyTensor>]: (...args: Parameters<Ops<AnyTensor>[Name]>) => unknown;
 } = {
+  add: planAdd,
+  addBackward: planAddBackward,
+  lerp: planLerp,
+  lerpBackward: planLerpBackward,
   cummax: planCummax,
   cummaxBackward: planCummaxBackward,
   gumbelNoise: planGumbelNoise,

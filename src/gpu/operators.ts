@@ -1,6 +1,8 @@
 import type { Ops } from '../core/ops/index.ts';
+import { add, addBackward } from './add.ts';
 import { cummax, cummaxBackward } from './cummax.ts';
 import { gumbelNoise } from './gumbelNoise.ts';
+import { lerp, lerpBackward } from './lerp.ts';
 import { randomBits } from './randomBits.ts';
 import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
@@ -8,6 +10,10 @@ import type { GpuTensor } from './runtime/gpuTensor.ts';
 /** The operators bound to one GPU: what `gpu.ops` is. */
 export function createOps(gpu: Gpu): Ops<GpuTensor> {
   return {
+    add: (a, b) => add(gpu, a, b),
+    addBackward: (dy) => addBackward(gpu, dy),
+    lerp: (a, b, weight) => lerp(gpu, a, b, weight),
+    lerpBackward: (dy, a, b, weight) => lerpBackward(gpu, dy, a, b, weight),
     cummax: (x, options) => cummax(gpu, x, options),
     cummaxBackward: (dValues, indices, options) => cummaxBackward(gpu, dValues, indices, options),
     gumbelNoise: (key, shape) => gumbelNoise(gpu, key, shape),

@@ -1,3 +1,5 @@
+export { add, addBackward } from './add.ts';
 export { cummax, cummaxBackward } from './cummax.ts';
 export { gumbelNoise } from './gumbelNoise.ts';
+export { lerp, lerpBackward } from './lerp.ts';
 export { randomBits } from './randomBits.ts';

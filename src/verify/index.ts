@@ -1,9 +1,11 @@
+import { cases as add } from './add.ts';
 import type { Case } from './case.ts';
 import { cases as cummax } from './cummax.ts';
 import { cases as gumbelNoise } from './gumbelNoise.ts';
+import { cases as lerp } from './lerp.ts';
 import { cases as randomBits } from './randomBits.ts';
 
 /** Everything that `subvocab verify` runs, in the order of the table. */
-export const cases: readonly Case[] = [...randomBits, ...gumbelNoise, ...cummax];
+export const cases: readonly Case[] = [...randomBits, ...gumbelNoise, ...cummax, ...add, ...lerp];
 
 export type { Case } from './case.ts';

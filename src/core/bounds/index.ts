@@ -1,6 +1,8 @@
 import { compareExact, failure, type Verdict } from '../bounds.ts';
 import type { Tensor } from '../tensor.ts';
+import { judgeAdd } from './add.ts';
 import { judgeCummaxBackward } from './cummax.ts';
+import { judgeLerp, judgeLerpBackward } from './lerp.ts';
 
 /** One call of an operator with what one twin wanted and the other got, tensors by the contract's names. */
 export interface Call {
@@ -20,7 +22,10 @@ export type Judge = (call: Call) => Record<string, Verdict>;
 
 /** Operators whose results are rounded. All others compare exactly. */
 const judges: Readonly<Record<string, Judge>> = {
+  add: judgeAdd,
   cummaxBackward: judgeCummaxBackward,
+  lerp: judgeLerp,
+  lerpBackward: judgeLerpBackward,
 };
 
 /** Compare the outputs of a call of the named operator. */

@@ -1,11 +1,18 @@
 import type { AnyTensor } from '../tensor.ts';
+import { type AddOps, addBackwardContract, addContract } from './add.ts';
 import type { Contract } from './contract.ts';
 import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax.ts';
 import { type GumbelNoiseOps, gumbelNoiseContract } from './gumbelNoise.ts';
+import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
 
 /** Every operator, the same on both twins: `ref` is an `Ops<Tensor>`, `gpu.ops` an `Ops<GpuTensor>`. */
-export interface Ops<T extends AnyTensor> extends CummaxOps<T>, GumbelNoiseOps<T>, RandomBitsOps<T> {}
+export interface Ops<T extends AnyTensor>
+  extends CummaxOps<T>,
+    AddOps<T>,
+    LerpOps<T>,
+    GumbelNoiseOps<T>,
+    RandomBitsOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
 export const contracts: readonly Contract[] = [
@@ -13,6 +20,10 @@ export const contracts: readonly Contract[] = [
   gumbelNoiseContract,
   cummaxContract,
   cummaxBackwardContract,
+  addContract,
+  addBackwardContract,
+  lerpContract,
+  lerpBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';

@@ -1,0 +1,16 @@
+import { tensor } from '../core/tensor.ts';
+import { type Case, noiseArray } from './case.ts';
+
+const shape = [32, 49, 512];
+const size = 32 * 49 * 512;
+
+export const cases: readonly Case[] = [
+  {
+    op: 'add',
+    label: 'the residual of a layer',
+    shape: '[32, 49, 512]',
+    inputs: () => ({ a: tensor(shape, noiseArray(size, 1)), b: tensor(shape, noiseArray(size, 2)) }),
+    independent: true,
+    bytes: size * 12,
+  },
+];
