@@ -41,7 +41,7 @@ const wrong: readonly Mutant[] = [
   {
     name: 'half precision',
     from: '= a[i] + b[i];',
-    to: '= unpack2x16float(pack2x16float(vec2f(a[i] + b[i], 0.0))).x;',
+    to: '= bitcast<f32>(bitcast<u32>(a[i] + b[i]) & 0xfffff000u);',
   },
 ];
 
