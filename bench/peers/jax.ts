@@ -123,6 +123,10 @@ function program(w: Work): { inputs: jax.Array[]; once: () => jax.Array[]; note?
       const seed = jax.random.key(w.seed);
       return { inputs: [seed], once: () => [jax.random.bits(seed.ref, [w.n])] };
     }
+    case 'gumbelNoise': {
+      const seed = jax.random.key(w.seed);
+      return { inputs: [seed], once: () => [jax.random.gumbel(seed.ref, [w.n])] };
+    }
     case 'cummax':
       return null;
   }

@@ -220,6 +220,7 @@ export function onnxWork(w: Work): OnnxWork | null {
       };
     }
     case 'randomBits':
+    case 'gumbelNoise':
       return null;
   }
 }

@@ -129,6 +129,11 @@ function program(w: Work): { inputs: tf.Tensor[]; once: () => tf.Tensor[] } | nu
       const base = tf.tensor2d(w.baseT, [w.dim, w.count]);
       return { inputs: [q, base], once: () => both(tf.topk(tf.matMul(q, base), w.k, true)) };
     }
+    case 'gumbelNoise':
+      return {
+        inputs: [],
+        once: () => [tf.neg(tf.log(tf.neg(tf.log(tf.randomUniform([w.n], 1e-20, 1, 'float32', w.seed)))))],
+      };
     case 'randomBits':
       return null;
   }

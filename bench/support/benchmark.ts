@@ -35,6 +35,8 @@ export interface Benchmark {
   };
   /** The plainest kernel for the work, from bench/naive: returns outputs by the contract's names (any of them). */
   naive?(gpu: Gpu, inputs: Readonly<Record<string, GpuTensor>>): Record<string, GpuTensor>;
+  /** How its outputs are judged, where they are not those of the operator. */
+  naiveCheck?(outputs: Readonly<Record<string, Tensor>>): Verdict;
   readonly peers?: readonly PeerWork[];
 }
 

@@ -79,6 +79,7 @@ function onGpu(
   lifted: Readonly<Record<string, GpuTensor>>,
   about: Pick<Participant, 'name' | 'role'>,
   call: () => Record<string, GpuTensor>,
+  check: (outputs: Record<string, Tensor>) => Verdict = (outputs) => judgeOutputs(task, outputs),
 ): Participant {
   let last: Record<string, GpuTensor> = {};
   const drop = (): void => {
@@ -106,7 +107,7 @@ function onGpu(
         }
       : {}),
     async verdict() {
-      return judgeOutputs(task, await readAll(last));
+      return check(await readAll(last));
     },
     dispose() {
       drop();
@@ -135,7 +136,7 @@ export function naive(gpu: Gpu, task: Task): Participant | undefined {
   const make = b.naive.bind(b);
   const lifted = lift(gpu, task);
   const about = { name: 'naive kernel', role: 'naive' } as const;
-  return onGpu(gpu, task, lifted, about, () => make(gpu, lifted));
+  return onGpu(gpu, task, lifted, about, () => make(gpu, lifted), b.naiveCheck?.bind(b));
 }
 
 /** Our reference, on the CPU. */

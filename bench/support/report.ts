@@ -120,7 +120,7 @@ function details(row: Row, r: Report): string[] {
     '| who | median ms | quartiles | 95 % | n | GPU ms | rate | first ms | right before, after |',
     '|---|---|---|---|---|---|---|---|---|',
   );
-  for (const e of row.entries) {
+  for (const e of row.entries.filter((e) => e.status !== 'unsupported')) {
     const who = `${titleOf(e)}${e.version ? ` ${e.version}` : ''}`;
     if (e.wall === undefined) {
       out.push(`| ${who} | ${e.status} | | | | | | | ${cell(e.reason ?? '')} |`);
@@ -138,6 +138,16 @@ function details(row: Row, r: Report): string[] {
         e.firstMs === undefined ? '' : ms(e.firstMs),
         `${e.before?.verdict}, ${e.after?.verdict}${e.reason ? `: ${cell(e.reason)}` : ''}`,
       ].join(' | ')} |`,
+    );
+  }
+  const left = row.entries.filter((e) => e.status === 'unsupported');
+  for (const reason of new Set(left.map((e) => e.reason))) {
+    out.push(
+      '',
+      `${left
+        .filter((e) => e.reason === reason)
+        .map(titleOf)
+        .join(', ')}: ${reason}.`,
     );
   }
   const notes = row.entries.flatMap((e) => (e.note === undefined ? [] : [`${titleOf(e)}: ${e.note}`]));

@@ -27,6 +27,8 @@ export type Work =
   | { readonly kind: 'gumbelTopK'; n: number; k: number; logits: Float32Array; noise: Float32Array }
   /** n words of Threefry-2x32 in the order of `jax.random.bits` (partitionable). */
   | { readonly kind: 'randomBits'; seed: number; n: number }
+  /** n numbers of the standard Gumbel distribution, by whatever generator the participant has. */
+  | { readonly kind: 'gumbelNoise'; seed: number; n: number }
   /** Exact search: the k greatest inner products of each query with the base vectors. */
   | {
       readonly kind: 'flatSearch';
