@@ -15,6 +15,7 @@ const started = performance.now();
 
 step('format and lint', [bin('@biomejs/biome/bin/biome'), 'check', '--error-on-warnings', '.']);
 step('types', [bin('typescript/bin/tsc'), '--noEmit']);
+step('index of the chapters', [join(root, 'scripts/docs.ts'), '--check']);
 step('build', [join(root, 'scripts/build.ts')]);
 
 const drivers = await findDrivers();

@@ -9,6 +9,7 @@ export function verifyCommand(): Command {
     .option('--json', 'print the report as JSON instead of a table')
     .option('--report <file>', 'write the report as JSON to a file')
     .option('--html <file>', 'write the report as one self-contained page')
+    .option('--plot <file>', 'write the plot of achieved against roof as SVG')
     .action(async (ops, options) => {
       const { verify } = await import('./actions/verify.ts');
       await verify(ops, options);

@@ -160,7 +160,7 @@ ${list ? `<ul>${list}</ul>` : ''}
 }
 
 /** Horizontal bars, one per case that declares its work, drawn by Vega without a DOM. */
-async function roofPlot(report: Report): Promise<string> {
+export async function roofPlot(report: Report): Promise<string> {
   const [vega, lite] = await Promise.all([import('vega'), import('vega-lite')]);
   const values = report.rows.flatMap((row) => {
     const share = ofRoof(row, report.roof);

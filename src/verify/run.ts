@@ -1,5 +1,6 @@
 import { judge } from '../core/bounds/index.ts';
 import { compareExact, position, type Verdict, worstOf } from '../core/bounds.ts';
+import { DeviceLostError } from '../core/errors.ts';
 import type { Operator } from '../core/ops/contract.ts';
 import { contracts, invoke } from '../core/ops/index.ts';
 import type { Tensor } from '../core/tensor.ts';
@@ -78,6 +79,7 @@ export async function runCase(gpu: Gpu, c: Case, nearest = true): Promise<Row> {
       ...(c.flops === undefined ? {} : { gflops: c.flops / timing.gpuMs / 1e6 }),
     };
   } catch (error) {
+    if (error instanceof DeviceLostError) throw error;
     const message = (error as Error).message;
     return { ...base, verdict: 'FAIL', worst: null, where: '', message, refMs, gpuMs: null, clock: 'host' };
   } finally {

@@ -3,7 +3,7 @@ import { openGpu } from '../../gpu/index.ts';
 import { probeArithmetic } from '../../gpu/runtime/probe.ts';
 import { measureRoof } from '../../gpu/runtime/roof.ts';
 import { cases } from '../../verify/index.ts';
-import { achieved, describeRun, ms, ofRoof, type Report, reportHtml } from '../../verify/report.ts';
+import { achieved, describeRun, ms, ofRoof, type Report, reportHtml, roofPlot } from '../../verify/report.ts';
 import { type Row, runCase } from '../../verify/run.ts';
 import { exitCode, print, progress, say } from '../frame.ts';
 import { contractOf } from '../names.ts';
@@ -13,12 +13,13 @@ export interface VerifyOptions {
   readonly json?: boolean;
   readonly html?: string;
   readonly report?: string;
+  readonly plot?: string;
 }
 
 /** Run every operator on both twins on this machine's adapter, compare, and show how fast it was. */
 export async function verify(ops: readonly string[], options: VerifyOptions): Promise<void> {
   for (const op of ops) contractOf('verify', op);
-  const outputs = [options.report, options.html].filter((path) => path !== undefined);
+  const outputs = [options.report, options.html, options.plot].filter((path) => path !== undefined);
   // Minutes of work must not end at a folder that is not there.
   checkOutputs('verify', outputs);
   // A forward operator's name also stands for its backward operator.
@@ -55,6 +56,7 @@ export async function verify(ops: readonly string[], options: VerifyOptions): Pr
   if (options.report !== undefined)
     files.push({ path: options.report, chunks: [`${JSON.stringify(report, null, 1)}\n`] });
   if (options.html !== undefined) files.push({ path: options.html, chunks: [await reportHtml(report)] });
+  if (options.plot !== undefined) files.push({ path: options.plot, chunks: [await roofPlot(report)] });
   print(options.json ? JSON.stringify(report) : table(report));
   await writeFiles('verify', files);
   for (const path of outputs) say(`wrote ${path}`);
