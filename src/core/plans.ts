@@ -4,6 +4,7 @@ import { planGumbelNoise } from './ops/gumbelNoise.ts';
 import type { Ops } from './ops/index.ts';
 import { planLerp, planLerpBackward } from './ops/lerp.ts';
 import { planRandomBits } from './ops/randomBits.ts';
+import { planTopK, planTopKBackward } from './ops/topK.ts';
 import type { AnyTensor } from './tensor.ts';
 
 /**
@@ -21,4 +22,6 @@ export const plans: {
   cummaxBackward: planCummaxBackward,
   gumbelNoise: planGumbelNoise,
   randomBits: planRandomBits,
+  topK: planTopK,
+  topKBackward: planTopKBackward,
 };

@@ -6,6 +6,7 @@ import { lerp, lerpBackward } from './lerp.ts';
 import { randomBits } from './randomBits.ts';
 import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
+import { topK, topKBackward } from './topK.ts';
 
 /** The operators bound to one GPU: what `gpu.ops` is. */
 export function createOps(gpu: Gpu): Ops<GpuTensor> {
@@ -18,5 +19,7 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     cummaxBackward: (dValues, indices, options) => cummaxBackward(gpu, dValues, indices, options),
     gumbelNoise: (key, shape) => gumbelNoise(gpu, key, shape),
     randomBits: (key, shape) => randomBits(gpu, key, shape),
+    topK: (x, k, options) => topK(gpu, x, k, options),
+    topKBackward: (dValues, indices, length, options) => topKBackward(gpu, dValues, indices, length, options),
   };
 }

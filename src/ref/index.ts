@@ -3,3 +3,4 @@ export { cummax, cummaxBackward } from './cummax.ts';
 export { gumbelNoise } from './gumbelNoise.ts';
 export { lerp, lerpBackward } from './lerp.ts';
 export { randomBits } from './randomBits.ts';
+export { topK, topKBackward } from './topK.ts';

@@ -4,8 +4,9 @@ import { cases as cummax } from './cummax.ts';
 import { cases as gumbelNoise } from './gumbelNoise.ts';
 import { cases as lerp } from './lerp.ts';
 import { cases as randomBits } from './randomBits.ts';
+import { cases as topK } from './topK.ts';
 
 /** Everything that `subvocab verify` runs, in the order of the table. */
-export const cases: readonly Case[] = [...randomBits, ...gumbelNoise, ...cummax, ...add, ...lerp];
+export const cases: readonly Case[] = [...randomBits, ...gumbelNoise, ...cummax, ...topK, ...add, ...lerp];
 
 export type { Case } from './case.ts';

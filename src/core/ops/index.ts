@@ -5,6 +5,7 @@ import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax
 import { type GumbelNoiseOps, gumbelNoiseContract } from './gumbelNoise.ts';
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
+import { type TopKOps, topKBackwardContract, topKContract } from './topK.ts';
 
 /** Every operator, the same on both twins: `ref` is an `Ops<Tensor>`, `gpu.ops` an `Ops<GpuTensor>`. */
 export interface Ops<T extends AnyTensor>
@@ -12,7 +13,8 @@ export interface Ops<T extends AnyTensor>
     AddOps<T>,
     LerpOps<T>,
     GumbelNoiseOps<T>,
-    RandomBitsOps<T> {}
+    RandomBitsOps<T>,
+    TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
 export const contracts: readonly Contract[] = [
@@ -24,6 +26,8 @@ export const contracts: readonly Contract[] = [
   addBackwardContract,
   lerpContract,
   lerpBackwardContract,
+  topKContract,
+  topKBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';
