@@ -51,10 +51,10 @@ function child(
   });
 }
 
-/** Writes for ever; says so once the temporary has grown. */
+/** Writes for long, yet not for ever: an abandoned child must not fill the disk. Says so once the temporary has grown. */
 const endless = `
   function* chunks() {
-    for (let i = 0; ; i++) {
+    for (let i = 0; i < 500_000; i++) {
       if (i === 3) console.log('writing');
       yield new Uint8Array(1000);
     }
