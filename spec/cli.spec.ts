@@ -315,6 +315,10 @@ describe('refused calls', () => {
       `${op} cummaxBackward: indices has dtype f32; it takes i32`,
     ],
     [run(...ok, '--options', '{"axis":1, "\\u0061xis" : 0}'), `${op} the options hold "axis" twice`],
+    [
+      run(...ok, '--options', '{"axis":{"axis":1}}'),
+      `${op} cummax: option "axis" is {"axis":1}; it takes an integer`,
+    ],
     [run('--in', ''), `${op} an input path is empty`],
     [bits('{"shape":[2]}'), `${op} randomBits needs the option "key": two u32 words; use a key once`],
     [bits('{"key":-1.5,"shape":[2]}'), `${op} randomBits: option "key" is -1.5; it takes ${keys}`],
@@ -429,7 +433,7 @@ describe('exit codes', () => {
   });
 
   test('a tensor beyond the limits of the GPU, and an adapter that is not there', async () => {
-    const args = ['op', 'randomBits', '--twin', 'gpu', '--out', '/dev/null', '--options'];
+    const args = ['op', 'randomBits', '--twin', 'gpu', '--out', 'never.npy', '--options'];
     const large = await quick(...args, '{"key":1,"shape":[1e12]}');
     expect(large.code).toBe(3);
     expect(large.stderr).toMatch(

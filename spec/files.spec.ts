@@ -3,7 +3,7 @@
  * permission, a signal, an exit), and leaves no temporary; links, devices and permissions keep their meaning;
  * every refusal is a FileError with path and reason.
  */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -92,9 +92,28 @@ describe('a write that succeeds', () => {
     expect(text('real')).toBe('new');
   });
 
-  it('writes to a device in place', async () => {
-    await writeFiles('spec', [{ path: '/dev/null', chunks: ['x'] }]);
-    expect(fs.statSync('/dev/null').isCharacterDevice()).toBe(true);
+  it('writes to a pipe in place', async () => {
+    execFileSync('mkfifo', [at('pipe')]);
+    const reader = spawn('cat', [at('pipe')], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let read = '';
+    reader.stdout.on('data', (data) => {
+      read += data;
+    });
+    const closed = new Promise((done) => reader.on('close', done));
+    await write('pipe', 'through', ' it');
+    await closed;
+    expect(read).toBe('through it');
+    expect(fs.statSync(at('pipe')).isFIFO()).toBe(true);
+  });
+
+  it('never renames over what is no file, even if it came in the meantime', async () => {
+    function* chunks() {
+      yield 'x';
+      execFileSync('mkfifo', [at('late')]);
+    }
+    const late = writeFiles('spec', [{ path: at('late'), chunks: chunks() }]);
+    await expect(late).rejects.toThrow(`cannot write ${at('late')}: it is no file`);
+    expect(fs.readdirSync(folder)).toEqual(['late']);
   });
 
   it('takes names of 255 bytes', async () => {
@@ -193,10 +212,14 @@ describe('a write that fails leaves everything as it was', () => {
     // Root may write anywhere, so it has to become somebody else: who must be able to run Node from here.
     const root = process.getuid?.() === 0;
     if (root && (await child('', '', { uid: 65534 })).code !== 0) context.skip('nobody cannot run this Node');
-    fs.chmodSync(folder, 0o555);
-    fs.chmodSync(at('a'), 0o444);
     const script = `await writeFiles('spec', [{ path: process.argv[1], chunks: ['x'] }]).catch((e) => console.log(e.message));`;
-    for (const name of ['a', 'new']) {
+    fs.chmodSync(at('a'), 0o444);
+    // A folder that may be changed does not make a file that may not be written a writable one, nor the reverse.
+    for (const [name, mode] of [
+      ['a', 0o777],
+      ['new', 0o555],
+    ] as const) {
+      fs.chmodSync(folder, mode);
       const { output } = await child(script, at(name), root ? { uid: 65534 } : {});
       expect(output).toBe(`spec: cannot write ${at(name)}: permission denied\n`);
     }

@@ -103,6 +103,10 @@ npy("i32.npy", i32, i32, rewrites=True)
 npy("u32.npy", u32, u32, rewrites=True)
 npy("scalar.npy", np.array(-0.0, "<f4"), np.array(-0.0, "<f4"), rewrites=True)
 npy("empty.npy", np.zeros((0, 3), "<f4"), np.zeros((0, 3), "<f4"), rewrites=True)
+# Headers around a multiple of 64 bytes: one character more or less in NumPy's room for growth shows.
+for last in (1, 10, 100, 1000):
+    room = np.zeros((0,) + (1,) * 12 + (last,), "<f4")
+    npy(f"room{last}.npy", room, room, rewrites=True)
 npy("version2.npy", grid, grid, version=(2, 0))
 npy("version3.npy", grid, grid, version=(3, 0))
 npy("fortran.npy", np.asfortranarray(grid), grid)

@@ -43,7 +43,13 @@ export async function writeFiles(op: string, files: readonly OutputFile[]): Prom
       await attempt(op, path, () => writeChunks(written, direct ? 'w' : 'wx', mode, chunks));
     }
     for (const [temporary, real] of temporaries) {
-      await attempt(op, real, () => fs.renameSync(temporary, real));
+      await attempt(op, real, () => {
+        // Somebody may have put a device there since it was checked; a rename would destroy it.
+        const there = fs.statSync(real, { throwIfNoEntry: false });
+        if (there !== undefined && !there.isFile())
+          throw new FileError(op, `cannot write ${real}: it is no file`);
+        fs.renameSync(temporary, real);
+      });
       temporaries.delete(temporary);
       syncFolder(dirname(real));
     }

@@ -60,9 +60,10 @@ export function npyChunks(tensor: Tensor): Uint8Array[] {
   const code = `<${dtype[0]}${byteSize(dtype)}`;
   const tuple = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})`;
   let text = `{'descr': '${code}', 'fortran_order': False, 'shape': ${tuple}, }`;
-  // NumPy leaves room for the first size to grow to 21 digits, then ends the header on a multiple of 64 bytes.
+  // NumPy leaves room for the first size to grow to 21 digits, then ends the header on the next
+  // multiple of 64 bytes, a full 64 further on when it stands on one.
   if (shape.length > 0) text += ' '.repeat(21 - String(shape[0]).length);
-  text += `${' '.repeat(63 - ((10 + text.length) % 64))}\n`;
+  text += `${' '.repeat(64 - ((11 + text.length) % 64))}\n`;
   if (text.length > 0xffff) throw new ArgumentError(who, `rank ${shape.length} is too large for a .npy file`);
   const head = new Uint8Array(10 + text.length);
   head.set([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, text.length & 255, text.length >> 8]);
