@@ -3,6 +3,7 @@
  * and a `writeBuffer` that takes shared memory.
  */
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 
 /** The folder of the installed peers, for their wasm files. */
 export const peerFolder: string = new URL('./node_modules/', import.meta.url).pathname;
@@ -22,7 +23,7 @@ export function versionOf(name: string): string {
 export function installBrowserGpu(gpu: GPU, globals: object): void {
   Object.assign(globalThis, globals);
   Object.defineProperty(globalThis, 'navigator', {
-    value: { gpu, userAgent: 'Mozilla/5.0 (X11; Linux x86_64) Node', hardwareConcurrency: 2, language: 'en' },
+    value: { gpu, userAgent: 'Mozilla/5.0 (X11; Linux x86_64) Node', hardwareConcurrency: availableParallelism(), language: 'en' },
     configurable: true,
     writable: true,
   });
