@@ -23,7 +23,12 @@ export function versionOf(name: string): string {
 export function installBrowserGpu(gpu: GPU, globals: object): void {
   Object.assign(globalThis, globals);
   Object.defineProperty(globalThis, 'navigator', {
-    value: { gpu, userAgent: 'Mozilla/5.0 (X11; Linux x86_64) Node', hardwareConcurrency: availableParallelism(), language: 'en' },
+    value: {
+      gpu,
+      userAgent: 'Mozilla/5.0 (X11; Linux x86_64) Node',
+      hardwareConcurrency: availableParallelism(),
+      language: 'en',
+    },
     configurable: true,
     writable: true,
   });
