@@ -10,6 +10,8 @@ import { Command } from 'commander';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, test } from 'vitest';
 import { oneLine } from '../src/cli/frame.ts';
 import { nearest } from '../src/cli/nearest.ts';
+import { judge } from '../src/core/bounds/index.ts';
+import { worstOf } from '../src/core/bounds.ts';
 import {
   ArgumentError,
   DeviceLostError,
@@ -26,7 +28,10 @@ import { contracts } from '../src/core/ops/index.ts';
 import { plans } from '../src/core/plans.ts';
 import { type Tensor, tensor } from '../src/core/tensor.ts';
 import * as ref from '../src/ref/index.ts';
+import { type Case, cases } from '../src/verify/index.ts';
 import { inProcess, mainFile, subvocab } from './support/cli.ts';
+import { hexOf } from './support/formats.ts';
+import { runRef } from './support/twins.ts';
 
 let folder = '';
 const at = (name: string): string => join(folder, name);
@@ -188,6 +193,36 @@ describe('op', () => {
       shell: '"$@" | wc -c',
     });
     expect(Number(piped.stdout)).toBe(fs.statSync(at('same.safetensors')).size);
+  });
+});
+
+describe('every operator runs from files, on both twins', () => {
+  const sizeOf = (c: Case): number =>
+    Object.values(c.inputs()).reduce((n, t) => n + t.size, 0) +
+    ((c.options?.shape ?? []) as number[]).reduce((n, s) => n * s, 1);
+  /** The smallest of an operator's verification cases. */
+  const smallest = contracts.map((contract) => {
+    const own = cases.filter((c) => c.op === contract.name);
+    return [contract.name, own.sort((a, b) => sizeOf(a) - sizeOf(b))[0]] as const;
+  });
+
+  test.for(smallest)('%s', async ([name, c], context) => {
+    if (c === undefined) return context.skip('it has no case in src/verify');
+    const inputs = c.inputs();
+    const options = c.options ?? {};
+    save('case.safetensors', inputs);
+    const files = Object.keys(inputs).length === 0 ? [] : ['--in', 'case.safetensors'];
+    const call = ['op', name, ...files, '--options', JSON.stringify(options), '--out', 'result.safetensors'];
+    expect(await quick(...call)).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });
+    const want = runRef(name, inputs, options);
+    const bits = (all: Record<string, Tensor>) =>
+      Object.entries(all).map(([k, t]) => [k, t.dtype, t.shape, hexOf(t)]);
+    expect(bits(load('result.safetensors')).sort()).toEqual(bits(want).sort());
+    expect(await quick(...call, '--twin', 'gpu')).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });
+    const verdict = worstOf(
+      Object.values(judge(name, { inputs, options, want, got: load('result.safetensors') })),
+    );
+    expect(verdict.verdict, verdict.message).not.toBe('FAIL');
   });
 });
 
