@@ -355,6 +355,14 @@ describe('refused calls', () => {
       `${op} cummax: option "axis" is {"axis":1}; it takes an integer`,
     ],
     [run('--in', ''), `${op} an input path is empty`],
+    [
+      ['op', 'topK', ...ok, '--options', '{"k":1,"onShort":"pda"}', ...out],
+      `${op} topK: option "onShort" is "pda"; it takes one of error, pad; did you mean "pad"?`,
+    ],
+    [
+      ['op', 'topK', ...ok, '--options', '{"k":5}', ...out],
+      `${op} topK: k is 5, and axis 1 of shape [2, 4] has 4; ask for at most 4, or set onShort to "pad"`,
+    ],
     [bits('{"shape":[2]}'), `${op} randomBits needs the option "key": two u32 words; use a key once`],
     [bits('{"key":-1.5,"shape":[2]}'), `${op} randomBits: option "key" is -1.5; it takes ${keys}`],
     [bits('{"key":[1],"shape":[2]}'), `${op} randomBits: option "key" is [1]; it takes ${keys}`],

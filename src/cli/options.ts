@@ -1,7 +1,7 @@
 import { ArgumentError } from '../core/errors.ts';
 import { type Key, key } from '../core/key.ts';
 import type { Contract, OptionField } from '../core/ops/contract.ts';
-import { suggest } from './nearest.ts';
+import { nearest, suggest } from './nearest.ts';
 
 /**
  * Options as JSON text, checked against the contract of an operator.
@@ -81,7 +81,8 @@ function readOption(
       const { choices } = field;
       if (typeof value !== 'string') throw wrong(choices ? `one of ${choices.join(', ')}` : 'a text');
       if (choices && !choices.includes(value)) {
-        throw wrong(`one of ${choices.join(', ')}${suggest(value, choices)}`);
+        const near = nearest(value, choices);
+        throw wrong(`one of ${choices.join(', ')}${near === undefined ? '' : `; did you mean "${near}"?`}`);
       }
       return value;
     }
