@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { showName } from '../core/ops/contract.ts';
 import { type Contract, contracts } from '../core/ops/index.ts';
 import { print } from './frame.ts';
 import { contractOf } from './names.ts';
@@ -17,9 +18,15 @@ export function opsCommand(): Command {
 
 function describe(c: Contract): string {
   const rows = [
-    ...c.inputs.map((f) => [f.optional ? 'in?' : 'in', f.name, f.dtypes.join('|'), f.shape, aboutInput(f)]),
+    ...c.inputs.map((f) => [
+      f.optional ? 'in?' : 'in',
+      showName(f),
+      f.dtypes.join('|'),
+      f.shape,
+      aboutInput(f),
+    ]),
     ...c.options.map((o) => ['option', o.name, o.choices?.join('|') ?? o.type, defaultOf(c, o), o.about]),
-    ...c.outputs.map((f) => [f.optional ? 'out?' : 'out', f.name, f.dtypes.join('|'), f.shape, f.about]),
+    ...c.outputs.map((f) => [f.optional ? 'out?' : 'out', showName(f), f.dtypes.join('|'), f.shape, f.about]),
   ];
   const widths = [0, 1, 2, 3].map((i) => Math.max(...rows.map((row) => row[i]!.length)));
   const table = rows.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ')}`);

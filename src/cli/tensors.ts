@@ -3,7 +3,7 @@ import { type OutputFile, openFile } from '../core/formats/files.ts';
 import { npyChunks, readNpy } from '../core/formats/npy.ts';
 import { openSafetensors, safetensorsChunks } from '../core/formats/safetensors.ts';
 import { type ByteSource, readBytes } from '../core/formats/source.ts';
-import type { Contract, TensorField } from '../core/ops/contract.ts';
+import { type Contract, fieldOf, listNames, showName, type TensorField } from '../core/ops/contract.ts';
 import { allocate, type DType, Tensor } from '../core/tensor.ts';
 import { suggest } from './nearest.ts';
 
@@ -15,7 +15,7 @@ interface FileArgument {
 
 /** `NAME=FILE` or `FILE`. A file with = in its name is given with its folder: `./a=b.npy`. */
 function parseFile(text: string): FileArgument {
-  const [, name, path] = /^([A-Za-z_]\w*)=(.*)$/s.exec(text) ?? [];
+  const [, name, path] = /^([A-Za-z_][\w.]*)=(.*)$/s.exec(text) ?? [];
   return name === undefined || path === undefined ? { name: undefined, path: text } : { name, path };
 }
 
@@ -30,12 +30,12 @@ export function readInputs(
   files: readonly string[],
   accepted: readonly DType[],
 ): Record<string, Tensor> {
-  const names = contract.inputs.map((i) => i.name);
+  const names = contract.inputs.map(showName);
   const found = new Map<string, Tensor>();
   const origin = new Map<string, string>();
   const refuse = (message: string): ArgumentError => new ArgumentError(command, message);
   const add = (name: string, path: string, read: () => Tensor): void => {
-    if (!names.includes(name)) {
+    if (fieldOf(contract.inputs, name) === undefined) {
       if (contract.options.some((o) => o.name === name)) {
         throw refuse(
           `${path}: ${contract.name} takes "${name}" as an option, not as a tensor; use --options`,
@@ -55,7 +55,9 @@ export function readInputs(
     const { name, path } = parseFile(text);
     using source = openFile(command, path);
     if (isNpy(source)) {
-      const required = contract.inputs.filter((i) => !i.optional).map((i) => i.name);
+      const required = contract.inputs
+        .filter((i) => !i.optional)
+        .map((i) => (i.list ? `${i.name}.0` : i.name));
       const only = required.length === 1 ? required[0] : undefined;
       const as = name ?? only;
       if (as === undefined) throw refuse(`${path} holds one tensor without a name; give it as NAME=${path}`);
@@ -76,14 +78,17 @@ export function readInputs(
 
   const inputs: Record<string, Tensor> = {};
   for (const field of contract.inputs) {
-    const t = found.get(field.name);
-    if (t !== undefined) {
+    const present = field.list
+      ? listNames(contract.name, field.name, [...found.keys()])
+      : [field.name].filter((name) => found.has(name));
+    if (present.length === 0 && !field.optional) {
+      throw refuse(`${contract.name} needs the input "${showName(field)}": ${field.about}`);
+    }
+    for (const name of present) {
       const dtypes = field.dtypes.filter((d) => accepted.includes(d));
-      const converted = convert(command, contract.name, field.name, t, dtypes);
-      checkValues(command, contract.name, field, converted);
-      inputs[field.name] = converted;
-    } else if (!field.optional) {
-      throw refuse(`${contract.name} needs the input "${field.name}": ${field.about}`);
+      const converted = convert(command, contract.name, name, found.get(name)!, dtypes);
+      checkValues(command, contract.name, { ...field, name }, converted);
+      inputs[name] = converted;
     }
   }
   return inputs;
@@ -138,16 +143,16 @@ export interface OutputPlan {
 
 /** Work out what `--out` asks for, before anything is computed. */
 export function planOutputs(command: string, contract: Contract, files: readonly string[]): OutputPlan[] {
-  const names = contract.outputs.map((o) => o.name);
+  const names = contract.outputs.map(showName);
   return files.map((text) => {
     const { name, path } = parseFile(text);
-    if (name !== undefined && !names.includes(name)) {
+    if (name !== undefined && fieldOf(contract.outputs, name) === undefined) {
       const hint = suggest(name, names) || `; it returns ${names.join(', ')}`;
       throw new ArgumentError(command, `${contract.name} has no output "${name}"${hint}`);
     }
     const extension = /\.([^./\\]*)$/.exec(path)?.[1]?.toLowerCase();
     if (extension === 'npy') {
-      const only = names.length === 1 ? names[0] : undefined;
+      const only = names.length === 1 && !contract.outputs[0]?.list ? names[0] : undefined;
       if (name === undefined && only === undefined) {
         const example = `--out ${names[0]}=${path}`;
         throw new ArgumentError(command, `${path} can hold one of ${names.join(', ')}; choose: ${example}`);

@@ -1,5 +1,7 @@
+import { planAdamW } from './ops/adamW.ts';
 import { planAdd, planAddBackward } from './ops/add.ts';
 import { planCummax, planCummaxBackward } from './ops/cummax.ts';
+import { planGradientClip, planGradientClipFactor } from './ops/gradientClip.ts';
 import { planGumbelNoise } from './ops/gumbelNoise.ts';
 import type { Ops } from './ops/index.ts';
 import { planLerp, planLerpBackward } from './ops/lerp.ts';
@@ -18,8 +20,11 @@ export const plans: {
   addBackward: planAddBackward,
   lerp: planLerp,
   lerpBackward: planLerpBackward,
+  adamW: planAdamW,
   cummax: planCummax,
   cummaxBackward: planCummaxBackward,
+  gradientClip: planGradientClip,
+  gradientClipFactor: planGradientClipFactor,
   gumbelNoise: planGumbelNoise,
   randomBits: planRandomBits,
   topK: planTopK,

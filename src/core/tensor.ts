@@ -152,14 +152,17 @@ function dtypeOf(values: ArrayLike<number>): DType | undefined {
   return undefined;
 }
 
+/** What a record of results may hold under one name. */
+export type Output = AnyTensor | readonly AnyTensor[] | undefined;
+
 /** Several tensors that an operator returns together; disposing the record disposes each. */
-export type Outputs<R extends Record<string, AnyTensor | undefined>> = Readonly<R> & Disposable;
+export type Outputs<R extends Record<string, Output>> = Readonly<R> & Disposable;
 
 /** Bind several results into one disposable record. The disposer is not enumerable. */
-export function outputs<R extends Record<string, AnyTensor | undefined>>(record: R): Outputs<R> {
+export function outputs<R extends Record<string, Output>>(record: R): Outputs<R> {
   return Object.defineProperty(record, Symbol.dispose, {
     value: () => {
-      for (const t of Object.values(record)) t?.[Symbol.dispose]();
+      for (const t of Object.values(record).flat() as (AnyTensor | undefined)[]) t?.[Symbol.dispose]();
     },
     enumerable: false,
   }) as Outputs<R>;

@@ -1,6 +1,8 @@
 import type { Ops } from '../core/ops/index.ts';
+import { adamW } from './adamW.ts';
 import { add, addBackward } from './add.ts';
 import { cummax, cummaxBackward } from './cummax.ts';
+import { gradientClip, gradientClipFactor } from './gradientClip.ts';
 import { gumbelNoise } from './gumbelNoise.ts';
 import { lerp, lerpBackward } from './lerp.ts';
 import { randomBits } from './randomBits.ts';
@@ -15,8 +17,11 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     addBackward: (dy) => addBackward(gpu, dy),
     lerp: (a, b, weight) => lerp(gpu, a, b, weight),
     lerpBackward: (dy, a, b, weight) => lerpBackward(gpu, dy, a, b, weight),
+    adamW: (param, grad, m, v, step, options) => adamW(gpu, param, grad, m, v, step, options),
     cummax: (x, options) => cummax(gpu, x, options),
     cummaxBackward: (dValues, indices, options) => cummaxBackward(gpu, dValues, indices, options),
+    gradientClip: (grads, maxNorm) => gradientClip(gpu, grads, maxNorm),
+    gradientClipFactor: (grads, maxNorm) => gradientClipFactor(gpu, grads, maxNorm),
     gumbelNoise: (key, shape) => gumbelNoise(gpu, key, shape),
     randomBits: (key, shape) => randomBits(gpu, key, shape),
     topK: (x, k, options) => topK(gpu, x, k, options),

@@ -1,12 +1,23 @@
+import { cases as adamW } from './adamW.ts';
 import { cases as add } from './add.ts';
 import type { Case } from './case.ts';
 import { cases as cummax } from './cummax.ts';
+import { cases as gradientClip } from './gradientClip.ts';
 import { cases as gumbelNoise } from './gumbelNoise.ts';
 import { cases as lerp } from './lerp.ts';
 import { cases as randomBits } from './randomBits.ts';
 import { cases as topK } from './topK.ts';
 
 /** Everything that `subvocab verify` runs, in the order of the table. */
-export const cases: readonly Case[] = [...randomBits, ...gumbelNoise, ...cummax, ...topK, ...add, ...lerp];
+export const cases: readonly Case[] = [
+  ...randomBits,
+  ...gumbelNoise,
+  ...cummax,
+  ...topK,
+  ...add,
+  ...lerp,
+  ...gradientClip,
+  ...adamW,
+];
 
 export type { Case } from './case.ts';

@@ -1,7 +1,9 @@
 import { compareExact, failure, type Verdict } from '../bounds.ts';
 import type { Tensor } from '../tensor.ts';
+import { judgeAdamW } from './adamW.ts';
 import { judgeAdd } from './add.ts';
 import { judgeCummaxBackward } from './cummax.ts';
+import { judgeGradientClip } from './gradientClip.ts';
 import { judgeLerp, judgeLerpBackward } from './lerp.ts';
 
 /** One call of an operator with what one twin wanted and the other got, tensors by the contract's names. */
@@ -26,6 +28,9 @@ const judges: Readonly<Record<string, Judge>> = {
   cummaxBackward: judgeCummaxBackward,
   lerp: judgeLerp,
   lerpBackward: judgeLerpBackward,
+  adamW: judgeAdamW,
+  gradientClip: judgeGradientClip,
+  gradientClipFactor: judgeGradientClip,
 };
 
 /** Compare the outputs of a call of the named operator. */

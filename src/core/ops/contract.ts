@@ -15,6 +15,34 @@ export interface TensorField {
   readonly refuses?: readonly ('NaN' | 'Infinity' | '-Infinity')[];
   /** Inputs: may be left out (it then travels in the options record). Outputs: may be absent. */
   readonly optional?: boolean;
+  /** A list of tensors, one or more: an array in calls, and `name.0`, `name.1`, ... where tensors go by names. */
+  readonly list?: boolean;
+}
+
+/** The field that a tensor's name belongs to: its own name, or `name.3` for a list. */
+export function fieldOf(fields: readonly TensorField[], name: string): TensorField | undefined {
+  return fields.find((f) => (f.list ? listIndex(f.name, name) !== undefined : f.name === name));
+}
+
+/** The position in the list `list` that a name such as `grads.3` stands for. */
+function listIndex(list: string, name: string): number | undefined {
+  const digits = name.startsWith(`${list}.`) ? name.slice(list.length + 1) : '';
+  return /^(0|[1-9]\d{0,5})$/.test(digits) ? Number(digits) : undefined;
+}
+
+/** The names of a list's tensors among `names`, in the order of the list. @throws ArgumentError when one is missing */
+export function listNames(op: string, list: string, names: readonly string[]): string[] {
+  const found = names.filter((n) => listIndex(list, n) !== undefined);
+  const wanted = found.map((_, i) => `${list}.${i}`);
+  const missing = wanted.find((n) => !found.includes(n));
+  if (missing !== undefined)
+    throw new ArgumentError(op, `the list ${list} has ${found.length} tensors, but no "${missing}"`);
+  return wanted;
+}
+
+/** A field's name for messages: `grads.0, grads.1, ...` for a list. */
+export function showName({ name, list }: TensorField): string {
+  return list ? `${name}.0, ${name}.1, ...` : name;
 }
 
 /** One option that is not a tensor. */
@@ -65,10 +93,10 @@ export function invoke<T extends AnyTensor>(
 ): Record<string, T> {
   const op = contract.name;
   const optionNames = contract.options.map((o) => o.name);
-  const inputNames = contract.inputs.map((i) => i.name);
   for (const name of Object.keys(tensors)) {
-    if (!inputNames.includes(name)) {
-      throw new ArgumentError(op, `there is no input "${name}"; it takes ${inputNames.join(', ') || 'none'}`);
+    if (fieldOf(contract.inputs, name) === undefined) {
+      const takes = contract.inputs.map(showName).join(', ') || 'none';
+      throw new ArgumentError(op, `there is no input "${name}"; it takes ${takes}`);
     }
   }
   for (const name of Object.keys(options)) {
@@ -79,18 +107,24 @@ export function invoke<T extends AnyTensor>(
       );
     }
   }
-  for (const field of contract.inputs) {
-    const t = tensors[field.name];
-    if (t === undefined) {
-      if (!field.optional)
-        throw new ArgumentError(op, `the input "${field.name}" is missing: ${field.about}`);
-    } else if (!field.dtypes.includes(t.dtype)) {
-      throw new DTypeError(op, `${field.name} has dtype ${t.dtype}; it takes ${field.dtypes.join(' or ')}`);
-    }
-  }
   const all: Record<string, unknown> = {};
-  for (const [name, value] of [...Object.entries(options), ...Object.entries(tensors)]) {
-    if (value !== undefined) all[name] = value;
+  for (const [name, value] of Object.entries(options)) if (value !== undefined) all[name] = value;
+  for (const field of contract.inputs) {
+    const present = Object.keys(tensors).filter((name) => tensors[name] !== undefined);
+    const names = field.list
+      ? listNames(op, field.name, present)
+      : present.filter((name) => name === field.name);
+    if (names.length === 0) {
+      if (field.optional) continue;
+      throw new ArgumentError(op, `the input "${showName(field)}" is missing: ${field.about}`);
+    }
+    for (const name of names) {
+      const { dtype } = tensors[name]!;
+      if (!field.dtypes.includes(dtype)) {
+        throw new DTypeError(op, `${name} has dtype ${dtype}; it takes ${field.dtypes.join(' or ')}`);
+      }
+    }
+    all[field.name] = field.list ? names.map((name) => tensors[name]) : tensors[field.name];
   }
   const take = (name: string): unknown => {
     const value = all[name];
@@ -108,8 +142,13 @@ export function invoke<T extends AnyTensor>(
   const result = operator(...args, all);
   const [only] = contract.outputs;
   if (contract.outputs.length === 1 && only !== undefined) return { [only.name]: result as T };
-  const record = result as Record<string, T | undefined>;
+  const record = result as Record<string, T | readonly T[] | undefined>;
   const named: Record<string, T> = {};
-  for (const { name } of contract.outputs) if (record[name] !== undefined) named[name] = record[name];
+  for (const { name, list } of contract.outputs) {
+    const made = record[name];
+    if (made === undefined) continue;
+    if (list) for (const [i, t] of (made as readonly T[]).entries()) named[`${name}.${i}`] = t;
+    else named[name] = made as T;
+  }
   return named;
 }

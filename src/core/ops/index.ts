@@ -1,7 +1,9 @@
 import type { AnyTensor } from '../tensor.ts';
+import { type AdamWOps, adamWContract } from './adamW.ts';
 import { type AddOps, addBackwardContract, addContract } from './add.ts';
 import type { Contract } from './contract.ts';
 import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax.ts';
+import { type GradientClipOps, gradientClipContract, gradientClipFactorContract } from './gradientClip.ts';
 import { type GumbelNoiseOps, gumbelNoiseContract } from './gumbelNoise.ts';
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
@@ -9,10 +11,12 @@ import { type TopKOps, topKBackwardContract, topKContract } from './topK.ts';
 
 /** Every operator, the same on both twins: `ref` is an `Ops<Tensor>`, `gpu.ops` an `Ops<GpuTensor>`. */
 export interface Ops<T extends AnyTensor>
-  extends CummaxOps<T>,
+  extends AdamWOps<T>,
     AddOps<T>,
-    LerpOps<T>,
+    CummaxOps<T>,
+    GradientClipOps<T>,
     GumbelNoiseOps<T>,
+    LerpOps<T>,
     RandomBitsOps<T>,
     TopKOps<T> {}
 
@@ -28,6 +32,9 @@ export const contracts: readonly Contract[] = [
   lerpBackwardContract,
   topKContract,
   topKBackwardContract,
+  gradientClipContract,
+  gradientClipFactorContract,
+  adamWContract,
 ];
 
 export type { Contract } from './contract.ts';
