@@ -1,8 +1,15 @@
 import { spawn } from 'node:child_process';
+import * as fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import { afterAll, expect } from 'vitest';
 import { execute } from '../../src/cli/frame.ts';
 import { createProgram } from '../../src/cli/program.ts';
+import { readSafetensors, safetensorsChunks } from '../../src/core/formats/safetensors.ts';
+import { toBytes } from '../../src/core/formats/source.ts';
+import type { Tensor } from '../../src/core/tensor.ts';
 
 /** The source of the command. */
 export const mainFile: string = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
@@ -66,4 +73,28 @@ export async function inProcess(
     process.chdir(before);
     [stdout.write, stderr.write] = writes;
   }
+}
+
+/** A folder for one spec file, with its tensor files. At the end it must hold no temporary file. */
+export interface Workspace {
+  readonly path: string;
+  at(name: string): string;
+  save(name: string, tensors: Readonly<Record<string, Tensor>>): void;
+  load(name: string): Record<string, Tensor>;
+}
+
+/** Make a {@link Workspace} before the tests of a spec file, and remove it after them. */
+export function workspace(): Workspace {
+  const path = fs.mkdtempSync(join(tmpdir(), 'cli-'));
+  const at = (name: string): string => join(path, name);
+  afterAll(() => {
+    expect(fs.readdirSync(path).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+    fs.rmSync(path, { recursive: true });
+  });
+  return {
+    path,
+    at,
+    save: (name, tensors) => fs.writeFileSync(at(name), toBytes(safetensorsChunks(Object.entries(tensors)))),
+    load: (name) => Object.fromEntries(readSafetensors(fs.readFileSync(at(name))).tensors),
+  };
 }
