@@ -34,7 +34,8 @@ function listIndex(list: string, name: string): number | undefined {
 export function listNames(op: string, list: string, names: readonly string[]): string[] {
   const found = names.filter((n) => listIndex(list, n) !== undefined);
   const wanted = found.map((_, i) => `${list}.${i}`);
-  const missing = wanted.find((n) => !found.includes(n));
+  const there = new Set(found);
+  const missing = wanted.find((n) => !there.has(n));
   if (missing !== undefined)
     throw new ArgumentError(op, `the list ${list} has ${found.length} tensors, but no "${missing}"`);
   return wanted;
