@@ -5,6 +5,7 @@ import { planGradientClip, planGradientClipFactor } from './ops/gradientClip.ts'
 import { planGumbelNoise } from './ops/gumbelNoise.ts';
 import type { Ops } from './ops/index.ts';
 import { planLerp, planLerpBackward } from './ops/lerp.ts';
+import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
 import { planRandomBits } from './ops/randomBits.ts';
 import { planTopK, planTopKBackward } from './ops/topK.ts';
 import type { AnyTensor } from './tensor.ts';
@@ -26,6 +27,8 @@ export const plans: {
   gradientClip: planGradientClip,
   gradientClipFactor: planGradientClipFactor,
   gumbelNoise: planGumbelNoise,
+  maxState: planMaxState,
+  maxStateBackward: planMaxStateBackward,
   randomBits: planRandomBits,
   topK: planTopK,
   topKBackward: planTopKBackward,

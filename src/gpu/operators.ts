@@ -5,6 +5,7 @@ import { cummax, cummaxBackward } from './cummax.ts';
 import { gradientClip, gradientClipFactor } from './gradientClip.ts';
 import { gumbelNoise } from './gumbelNoise.ts';
 import { lerp, lerpBackward } from './lerp.ts';
+import { maxState, maxStateBackward } from './maxState.ts';
 import { randomBits } from './randomBits.ts';
 import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
@@ -23,6 +24,9 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     gradientClip: (grads, maxNorm) => gradientClip(gpu, grads, maxNorm),
     gradientClipFactor: (grads, maxNorm) => gradientClipFactor(gpu, grads, maxNorm),
     gumbelNoise: (key, shape) => gumbelNoise(gpu, key, shape),
+    maxState: (abc, alphas, options) => maxState(gpu, abc, alphas, options),
+    maxStateBackward: (dy, abc, alphas, states, options) =>
+      maxStateBackward(gpu, dy, abc, alphas, states, options),
     randomBits: (key, shape) => randomBits(gpu, key, shape),
     topK: (x, k, options) => topK(gpu, x, k, options),
     topKBackward: (dValues, indices, length, options) => topKBackward(gpu, dValues, indices, length, options),

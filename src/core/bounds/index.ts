@@ -5,6 +5,7 @@ import { judgeAdd } from './add.ts';
 import { judgeCummaxBackward } from './cummax.ts';
 import { judgeGradientClip } from './gradientClip.ts';
 import { judgeLerp, judgeLerpBackward } from './lerp.ts';
+import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
 
 /** One call of an operator with what one twin wanted and the other got, tensors by the contract's names. */
 export interface Call {
@@ -31,6 +32,8 @@ const judges: Readonly<Record<string, Judge>> = {
   adamW: judgeAdamW,
   gradientClip: judgeGradientClip,
   gradientClipFactor: judgeGradientClip,
+  maxState: judgeMaxState,
+  maxStateBackward: judgeMaxStateBackward,
 };
 
 /** Compare the outputs of a call of the named operator. */

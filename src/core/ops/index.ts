@@ -6,6 +6,7 @@ import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax
 import { type GradientClipOps, gradientClipContract, gradientClipFactorContract } from './gradientClip.ts';
 import { type GumbelNoiseOps, gumbelNoiseContract } from './gumbelNoise.ts';
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
+import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
 import { type TopKOps, topKBackwardContract, topKContract } from './topK.ts';
 
@@ -17,6 +18,7 @@ export interface Ops<T extends AnyTensor>
     GradientClipOps<T>,
     GumbelNoiseOps<T>,
     LerpOps<T>,
+    MaxStateOps<T>,
     RandomBitsOps<T>,
     TopKOps<T> {}
 
@@ -35,6 +37,8 @@ export const contracts: readonly Contract[] = [
   gradientClipContract,
   gradientClipFactorContract,
   adamWContract,
+  maxStateContract,
+  maxStateBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';
