@@ -27,9 +27,9 @@ export const plans: {
   gradientClip: planGradientClip,
   gradientClipFactor: planGradientClipFactor,
   gumbelNoise: planGumbelNoise,
-  maxState: planMaxState,
-  maxStateBackward: planMaxStateBackward,
   randomBits: planRandomBits,
   topK: planTopK,
   topKBackward: planTopKBackward,
+  maxState: planMaxState,
+  maxStateBackward: planMaxStateBackward,
 };

@@ -24,11 +24,11 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     gradientClip: (grads, maxNorm) => gradientClip(gpu, grads, maxNorm),
     gradientClipFactor: (grads, maxNorm) => gradientClipFactor(gpu, grads, maxNorm),
     gumbelNoise: (key, shape) => gumbelNoise(gpu, key, shape),
-    maxState: (abc, alphas, options) => maxState(gpu, abc, alphas, options),
-    maxStateBackward: (dy, abc, alphas, states, options) =>
-      maxStateBackward(gpu, dy, abc, alphas, states, options),
     randomBits: (key, shape) => randomBits(gpu, key, shape),
     topK: (x, k, options) => topK(gpu, x, k, options),
     topKBackward: (dValues, indices, length, options) => topKBackward(gpu, dValues, indices, length, options),
+    maxState: (abc, alphas, options) => maxState(gpu, abc, alphas, options),
+    maxStateBackward: (dy, abc, alphas, states, options) =>
+      maxStateBackward(gpu, dy, abc, alphas, states, options),
   };
 }

@@ -10,6 +10,16 @@ import { cases as randomBits } from './randomBits.ts';
 import { cases as topK } from './topK.ts';
 
 /** Everything that `subvocab verify` runs, in the order of the table. */
-export const cases: readonly Case[] = [];
+export const cases: readonly Case[] = [
+  ...randomBits,
+  ...gumbelNoise,
+  ...cummax,
+  ...topK,
+  ...add,
+  ...lerp,
+  ...gradientClip,
+  ...adamW,
+  ...maxState,
+];
 
 export type { Case } from './case.ts';

@@ -18,9 +18,9 @@ export interface Ops<T extends AnyTensor>
     GradientClipOps<T>,
     GumbelNoiseOps<T>,
     LerpOps<T>,
-    MaxStateOps<T>,
     RandomBitsOps<T>,
-    TopKOps<T> {}
+    TopKOps<T>,
+    MaxStateOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
 export const contracts: readonly Contract[] = [
