@@ -8,6 +8,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { globals } from 'webgpu';
 import { adapterVariable, type Gpu, measureRoof, openGpu } from '../src/gpu/index.ts';
 import { requestAdapter } from '../src/gpu/runtime/adapters.ts';
+import { embeddedDriver } from '../src/gpu/runtime/embedded.ts';
 import type { BenchFile, Benchmark, Tier } from './support/benchmark.ts';
 import { calibrate, describeMachine } from './support/machine.ts';
 import { type ContextFile, markdown, type Report } from './support/report.ts';
@@ -135,6 +136,7 @@ async function findPeers(o: Options, gpu: Gpu | undefined): Promise<{ peers: Pee
     if (o.peers !== undefined) program.error(install, { exitCode: 2 });
     return { peers: [], failed: ['no peers are installed; npm run bench -- --peers says how to'] };
   }
+  if (gpu !== undefined) useOnlyItsDriver(gpu);
   // A second instance on the same adapter: a device of ours and theirs must not be one.
   const instance = gpu === undefined ? undefined : (await requestAdapter(gpu.choice)).instance;
   // The specifier is not a literal, so that types are checked without the peers; they have a tsconfig of their own.
@@ -150,6 +152,19 @@ async function findPeers(o: Options, gpu: Gpu | undefined): Promise<{ peers: Pee
     (p) => kinds.includes(p.kind) && (names === undefined || names.some((n) => p.name.includes(n))),
   );
   return { peers: wanted, failed };
+}
+
+/**
+ * onnxruntime-node looks for Vulkan drivers by itself and takes no adapter's name: where the chosen adapter is the embedded
+ * driver, let it find no other.
+ */
+function useOnlyItsDriver(gpu: Gpu): void {
+  const driver = embeddedDriver();
+  const { chosen, embedded } = gpu.choice;
+  if (embedded !== undefined && driver !== undefined && /swiftshader/i.test(chosen.name)) {
+    process.env.VK_DRIVER_FILES = driver.icd;
+    delete process.env.VK_ADD_DRIVER_FILES;
+  }
 }
 
 /** Write JSON and a table; rows of an earlier run of the same day stay unless they were run again. */

@@ -33,6 +33,8 @@ export interface Benchmark {
     inputs(all: Readonly<Record<string, Tensor>>): Record<string, Tensor>;
     outputs(all: Readonly<Record<string, Tensor>>): Record<string, Tensor>;
   };
+  /** Figures of its own that say how good ours is, such as the recall of a search. */
+  quality?(outputs: Readonly<Record<string, Tensor>>): Record<string, number>;
   /** The plainest kernel for the work, from bench/naive: returns outputs by the contract's names (any of them). */
   naive?(gpu: Gpu, inputs: Readonly<Record<string, GpuTensor>>): Record<string, GpuTensor>;
   /** How its outputs are judged, where they are not those of the operator. */

@@ -22,6 +22,8 @@ export interface Participant {
   gpuMs?(): Promise<number>;
   /** Judge the results of the last run. */
   verdict(): Promise<Verdict>;
+  /** Ours: figures about the results of the last run, if the benchmark has any. */
+  quality?(): Promise<Record<string, number>>;
   dispose(): Promise<void> | void;
 }
 
@@ -80,6 +82,7 @@ function onGpu(
   about: Pick<Participant, 'name' | 'role'>,
   call: () => Record<string, GpuTensor>,
   check: (outputs: Record<string, Tensor>) => Verdict = (outputs) => judgeOutputs(task, outputs),
+  quality?: (outputs: Record<string, Tensor>) => Record<string, number>,
 ): Participant {
   let last: Record<string, GpuTensor> = {};
   const drop = (): void => {
@@ -109,6 +112,7 @@ function onGpu(
     async verdict() {
       return check(await readAll(last));
     },
+    ...(quality === undefined ? {} : { quality: async () => quality(await readAll(last)) }),
     dispose() {
       drop();
       for (const t of Object.values(lifted)) t[Symbol.dispose]();
@@ -126,7 +130,8 @@ export function ours(gpu: Gpu, task: Task): Participant {
   const operator = (gpu.ops as unknown as Record<string, Operator>)[b.op]!;
   const lifted = lift(gpu, task);
   const about = { name: 'subvocab', role: 'ours' } as const;
-  return onGpu(gpu, task, lifted, about, () => invoke(operator, contractOf(b.op), lifted, b.options ?? {}));
+  const call = () => invoke(operator, contractOf(b.op), lifted, b.options ?? {});
+  return onGpu(gpu, task, lifted, about, call, undefined, b.quality?.bind(b));
 }
 
 /** The naive kernel, if the benchmark has one. */
@@ -153,6 +158,7 @@ export function reference(task: Task): Participant {
     async verdict() {
       return judgeOutputs(task, last);
     },
+    ...(task.benchmark.quality === undefined ? {} : { quality: async () => task.benchmark.quality!(last) }),
     dispose() {},
   };
 }

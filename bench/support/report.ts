@@ -140,6 +140,10 @@ function details(row: Row, r: Report): string[] {
       ].join(' | ')} |`,
     );
   }
+  for (const e of row.entries) {
+    for (const [name, v] of Object.entries(e.quality ?? {}))
+      out.push('', `${titleOf(e)}: ${name} ${v.toFixed(4)}.`);
+  }
   const left = row.entries.filter((e) => e.status === 'unsupported');
   for (const reason of new Set(left.map((e) => e.reason))) {
     out.push(

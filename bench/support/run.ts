@@ -34,6 +34,7 @@ export interface Entry {
   /** The sum of the dispatches by the GPU's clock, in ms. */
   readonly gpu?: Summary;
   readonly disturbed?: number;
+  readonly quality?: Readonly<Record<string, number>>;
   readonly samples?: { readonly wall: readonly number[]; readonly gpu: readonly number[] };
 }
 
@@ -179,6 +180,7 @@ export async function runBenchmark(b: Benchmark, c: Context): Promise<Row> {
       wall: summarize(samples.wall),
       ...(samples.gpu.length > 0 ? { gpu: summarize(samples.gpu) } : {}),
       disturbed: samples.disturbed,
+      ...(p.quality === undefined ? {} : { quality: await p.quality() }),
       samples,
     });
     await p.dispose();

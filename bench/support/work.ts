@@ -91,6 +91,23 @@ export function distinct(length: number, seed: number): Float32Array {
   return out;
 }
 
+/** [count, dim]: point i lies around centre (i * 2654435761 mod 2^32) mod clusters, within +-spread per coordinate. */
+export function clustered(
+  count: number,
+  dim: number,
+  clusters: number,
+  spread: number,
+  seed: number,
+): Float32Array {
+  const centres = uniform(clusters * dim, seed);
+  const out = uniform(count * dim, seed + 1, spread);
+  for (let i = 0; i < count; i++) {
+    const centre = ((Math.imul(i, 2654435761) >>> 0) % clusters) * dim;
+    for (let d = 0; d < dim; d++) out[i * dim + d]! += centres[centre + d]!;
+  }
+  return out;
+}
+
 /** Rows and columns swapped: [rows, columns] to [columns, rows]. */
 export function transposed(x: Float32Array, rows: number, columns: number): Float32Array {
   const out = new Float32Array(x.length);

@@ -1,0 +1,74 @@
+"""FAISS on the data of bench/hierarchicalAnn.bench.ts: python faiss_ivf.py [threads] > faiss.json
+
+Prints JSON for `npm run bench -- --context faiss.json`: milliseconds for all queries, and recall at k against exact search.
+"""
+import json
+import sys
+import time
+
+import faiss
+import numpy as np
+
+from data import clustered
+
+threads = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+faiss.omp_set_num_threads(threads)
+count, dim, queries, k, lists = 200_000, 64, 16, 8192, 1024
+base = clustered(count, dim, 1000, 0.5, 21)
+q = clustered(queries, dim, 1000, 0.5, 31)
+# The queries belong to the same clusters as the base: their centres, other noise.
+q += clustered(queries, dim, 1000, 0.0, 21) - clustered(queries, dim, 1000, 0.0, 31)
+rows = []
+
+
+def median_ms(run, least=7):
+    run()
+    times = []
+    for _ in range(least):
+        before = time.perf_counter()
+        run()
+        times.append((time.perf_counter() - before) * 1e3)
+    return float(np.median(times))
+
+
+flat = faiss.IndexFlatIP(dim)
+flat.add(base)
+_, exact = flat.search(q, k)
+shape = f"[{count}, {dim}] {queries} queries k {k}"
+rows.append(
+    {"op": "hierarchicalAnnSearch", "shape": f"{shape} flat", "ms": median_ms(lambda: flat.search(q, k)), "about": "IndexFlatIP"}
+)
+
+index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
+before = time.perf_counter()
+index.train(base)
+index.add(base)
+built = (time.perf_counter() - before) * 1e3
+rows.append(
+    {"op": "hierarchicalAnn", "shape": f"[{count}, {dim}] lists {lists}", "ms": built, "about": "IndexIVFFlat: train and add"}
+)
+for nprobe in (64, 128, 256):
+    index.nprobe = nprobe
+    ms = median_ms(lambda: index.search(q, k))
+    _, found = index.search(q, k)
+    recall = np.mean([len(set(a) & set(b)) / k for a, b in zip(found.tolist(), exact.tolist())])
+    rows.append(
+        {
+            "op": "hierarchicalAnnSearch",
+            "shape": f"{shape} lists {lists} nprobe {nprobe}",
+            "ms": ms,
+            "about": f"IndexIVFFlat, recall {recall:.4f}",
+        }
+    )
+
+print(
+    json.dumps(
+        {
+            "program": f"FAISS, {threads} thread{'s' if threads > 1 else ''}",
+            "versions": {"faiss": faiss.__version__, "numpy": np.__version__, "python": sys.version.split()[0]},
+            "threads": threads,
+            "rows": rows,
+        },
+        indent=1,
+    )
+)
