@@ -1,6 +1,7 @@
 import { planAdamW } from './ops/adamW.ts';
 import { planAdd, planAddBackward } from './ops/add.ts';
 import { planCummax, planCummaxBackward } from './ops/cummax.ts';
+import { planEmbedding, planEmbeddingBackward } from './ops/embedding.ts';
 import { planGradientClip, planGradientClipFactor } from './ops/gradientClip.ts';
 import { planGumbelNoise } from './ops/gumbelNoise.ts';
 import type { Ops } from './ops/index.ts';
@@ -19,6 +20,8 @@ export const plans: {
 } = {
   add: planAdd,
   addBackward: planAddBackward,
+  embedding: planEmbedding,
+  embeddingBackward: planEmbeddingBackward,
   lerp: planLerp,
   lerpBackward: planLerpBackward,
   adamW: planAdamW,

@@ -2,6 +2,7 @@ import type { Ops } from '../core/ops/index.ts';
 import { adamW } from './adamW.ts';
 import { add, addBackward } from './add.ts';
 import { cummax, cummaxBackward } from './cummax.ts';
+import { embedding, embeddingBackward } from './embedding.ts';
 import { gradientClip, gradientClipFactor } from './gradientClip.ts';
 import { gumbelNoise } from './gumbelNoise.ts';
 import { lerp, lerpBackward } from './lerp.ts';
@@ -14,6 +15,8 @@ import { topK, topKBackward } from './topK.ts';
 /** The operators bound to one GPU: what `gpu.ops` is. */
 export function createOps(gpu: Gpu): Ops<GpuTensor> {
   return {
+    embedding: (table, ids, options) => embedding(gpu, table, ids, options),
+    embeddingBackward: (dy, table, ids, options) => embeddingBackward(gpu, dy, table, ids, options),
     add: (a, b) => add(gpu, a, b),
     addBackward: (dy) => addBackward(gpu, dy),
     lerp: (a, b, weight) => lerp(gpu, a, b, weight),

@@ -1,6 +1,7 @@
 export { adamW } from './adamW.ts';
 export { add, addBackward } from './add.ts';
 export { cummax, cummaxBackward } from './cummax.ts';
+export { embedding, embeddingBackward } from './embedding.ts';
 export { gradientClip, gradientClipFactor } from './gradientClip.ts';
 export { gumbelNoise } from './gumbelNoise.ts';
 export { lerp, lerpBackward } from './lerp.ts';

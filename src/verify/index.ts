@@ -2,6 +2,7 @@ import { cases as adamW } from './adamW.ts';
 import { cases as add } from './add.ts';
 import type { Case } from './case.ts';
 import { cases as cummax } from './cummax.ts';
+import { cases as embedding } from './embedding.ts';
 import { cases as gradientClip } from './gradientClip.ts';
 import { cases as gumbelNoise } from './gumbelNoise.ts';
 import { cases as lerp } from './lerp.ts';
@@ -19,6 +20,7 @@ export const cases: readonly Case[] = [
   ...lerp,
   ...gradientClip,
   ...adamW,
+  ...embedding,
   ...maxState,
 ];
 

@@ -3,6 +3,7 @@ import type { Tensor } from '../tensor.ts';
 import { judgeAdamW } from './adamW.ts';
 import { judgeAdd } from './add.ts';
 import { judgeCummaxBackward } from './cummax.ts';
+import { judgeEmbeddingBackward } from './embedding.ts';
 import { judgeGradientClip } from './gradientClip.ts';
 import { judgeLerp, judgeLerpBackward } from './lerp.ts';
 import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
@@ -27,6 +28,7 @@ export type Judge = (call: Call) => Record<string, Verdict>;
 const judges: Readonly<Record<string, Judge>> = {
   add: judgeAdd,
   cummaxBackward: judgeCummaxBackward,
+  embeddingBackward: judgeEmbeddingBackward,
   lerp: judgeLerp,
   lerpBackward: judgeLerpBackward,
   adamW: judgeAdamW,

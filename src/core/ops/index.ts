@@ -3,6 +3,7 @@ import { type AdamWOps, adamWContract } from './adamW.ts';
 import { type AddOps, addBackwardContract, addContract } from './add.ts';
 import type { Contract } from './contract.ts';
 import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax.ts';
+import { type EmbeddingOps, embeddingBackwardContract, embeddingContract } from './embedding.ts';
 import { type GradientClipOps, gradientClipContract, gradientClipFactorContract } from './gradientClip.ts';
 import { type GumbelNoiseOps, gumbelNoiseContract } from './gumbelNoise.ts';
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
@@ -15,6 +16,7 @@ export interface Ops<T extends AnyTensor>
   extends AdamWOps<T>,
     AddOps<T>,
     CummaxOps<T>,
+    EmbeddingOps<T>,
     GradientClipOps<T>,
     GumbelNoiseOps<T>,
     LerpOps<T>,
@@ -37,6 +39,8 @@ export const contracts: readonly Contract[] = [
   gradientClipContract,
   gradientClipFactorContract,
   adamWContract,
+  embeddingContract,
+  embeddingBackwardContract,
   maxStateContract,
   maxStateBackwardContract,
 ];
