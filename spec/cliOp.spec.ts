@@ -157,7 +157,9 @@ describe('every operator runs from files, on both twins', () => {
     expect(bits(load('result.safetensors')).sort()).toEqual(bits(want).sort());
     expect(await quick(...call, '--twin', 'gpu')).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });
     const verdict = worstOf(
-      Object.values(judge(name, { inputs, options, want, got: load('result.safetensors') })),
+      Object.values(
+        judge(name, { inputs, options, want, got: load('result.safetensors'), noise: ref.gumbelNoise }),
+      ),
     );
     expect(verdict.verdict, verdict.message).not.toBe('FAIL');
   });

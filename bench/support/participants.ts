@@ -64,7 +64,13 @@ function judgeOutputs(task: Task, all: Readonly<Record<string, Tensor>>): Verdic
   const got = benchmark.sample?.outputs(all) ?? all;
   const wanted = Object.fromEntries(Object.entries(want).filter(([name]) => got[name] !== undefined));
   if (Object.keys(wanted).length === 0) return failure('none of the wanted outputs is there');
-  const call = { inputs: sampleInputs, options: benchmark.options ?? {}, want: wanted, got };
+  const call = {
+    inputs: sampleInputs,
+    options: benchmark.options ?? {},
+    want: wanted,
+    got,
+    noise: ref.gumbelNoise,
+  };
   return worstOf(Object.values(judge(benchmark.op, call)));
 }
 

@@ -8,6 +8,7 @@ import type { Ops } from './ops/index.ts';
 import { planLerp, planLerpBackward } from './ops/lerp.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
 import { planRandomBits } from './ops/randomBits.ts';
+import { planSampleLogits } from './ops/sampleLogits.ts';
 import { planTopK, planTopKBackward } from './ops/topK.ts';
 import type { AnyTensor } from './tensor.ts';
 
@@ -31,6 +32,7 @@ export const plans: {
   gradientClipFactor: planGradientClipFactor,
   gumbelNoise: planGumbelNoise,
   randomBits: planRandomBits,
+  sampleLogits: planSampleLogits,
   topK: planTopK,
   topKBackward: planTopKBackward,
   maxState: planMaxState,

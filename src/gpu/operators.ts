@@ -10,6 +10,7 @@ import { maxState, maxStateBackward } from './maxState.ts';
 import { randomBits } from './randomBits.ts';
 import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
+import { sampleLogits } from './sampleLogits.ts';
 import { topK, topKBackward } from './topK.ts';
 
 /** The operators bound to one GPU: what `gpu.ops` is. */
@@ -28,6 +29,7 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     gradientClipFactor: (grads, maxNorm) => gradientClipFactor(gpu, grads, maxNorm),
     gumbelNoise: (key, shape) => gumbelNoise(gpu, key, shape),
     randomBits: (key, shape) => randomBits(gpu, key, shape),
+    sampleLogits: (logits, options) => sampleLogits(gpu, logits, options),
     topK: (x, k, options) => topK(gpu, x, k, options),
     topKBackward: (dValues, indices, length, options) => topKBackward(gpu, dValues, indices, length, options),
     maxState: (abc, alphas, options) => maxState(gpu, abc, alphas, options),

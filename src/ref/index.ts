@@ -7,4 +7,5 @@ export { gumbelNoise } from './gumbelNoise.ts';
 export { lerp, lerpBackward } from './lerp.ts';
 export { maxState, maxStateBackward } from './maxState.ts';
 export { randomBits } from './randomBits.ts';
+export { sampleLogits } from './sampleLogits.ts';
 export { topK, topKBackward } from './topK.ts';

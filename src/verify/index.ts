@@ -8,6 +8,7 @@ import { cases as gumbelNoise } from './gumbelNoise.ts';
 import { cases as lerp } from './lerp.ts';
 import { cases as maxState } from './maxState.ts';
 import { cases as randomBits } from './randomBits.ts';
+import { cases as sampleLogits } from './sampleLogits.ts';
 import { cases as topK } from './topK.ts';
 
 /** Everything that `subvocab verify` runs, in the order of the table. */
@@ -16,6 +17,7 @@ export const cases: readonly Case[] = [
   ...gumbelNoise,
   ...cummax,
   ...topK,
+  ...sampleLogits,
   ...add,
   ...lerp,
   ...gradientClip,

@@ -50,7 +50,8 @@ export async function runCase(gpu: Gpu, c: Case, nearest = true): Promise<Row> {
   try {
     for (const [name, t] of Object.entries(inputs)) lifted[name] = gpu.upload(t);
     const got = await readAll(run());
-    const verdicts = judge(c.op, { inputs, options, want, got, independent: c.independent ?? false });
+    const noise = ref.gumbelNoise;
+    const verdicts = judge(c.op, { inputs, options, want, got, independent: c.independent ?? false, noise });
     const timing = await time(gpu, run);
     // The same call again, after the timing: a kernel that leaves something behind shows here.
     const again = await readAll(run());

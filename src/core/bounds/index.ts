@@ -1,5 +1,6 @@
 import { compareExact, failure, type Verdict } from '../bounds.ts';
-import type { Tensor } from '../tensor.ts';
+import type { Key } from '../key.ts';
+import type { Shape, Tensor } from '../tensor.ts';
 import { judgeAdamW } from './adamW.ts';
 import { judgeAdd } from './add.ts';
 import { judgeCummaxBackward } from './cummax.ts';
@@ -7,6 +8,7 @@ import { judgeEmbeddingBackward } from './embedding.ts';
 import { judgeGradientClip } from './gradientClip.ts';
 import { judgeLerp, judgeLerpBackward } from './lerp.ts';
 import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
+import { judgeSampleLogits } from './sampleLogits.ts';
 
 /** One call of an operator with what one twin wanted and the other got, tensors by the contract's names. */
 export interface Call {
@@ -19,6 +21,8 @@ export interface Call {
    * bias and variance. @defaultValue false
    */
   readonly independent?: boolean;
+  /** The reference's gumbelNoise, for judges of draws: only who knows the noise knows which draws are close. */
+  readonly noise?: (key: Key, shape: Shape) => Tensor;
 }
 
 /** Compare the outputs of a call, each by the bound that follows from its inputs. */
@@ -31,6 +35,7 @@ const judges: Readonly<Record<string, Judge>> = {
   embeddingBackward: judgeEmbeddingBackward,
   lerp: judgeLerp,
   lerpBackward: judgeLerpBackward,
+  sampleLogits: judgeSampleLogits,
   adamW: judgeAdamW,
   gradientClip: judgeGradientClip,
   gradientClipFactor: judgeGradientClip,

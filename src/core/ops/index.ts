@@ -9,6 +9,7 @@ import { type GumbelNoiseOps, gumbelNoiseContract } from './gumbelNoise.ts';
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
+import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
 import { type TopKOps, topKBackwardContract, topKContract } from './topK.ts';
 
 /** Every operator, the same on both twins: `ref` is an `Ops<Tensor>`, `gpu.ops` an `Ops<GpuTensor>`. */
@@ -20,9 +21,10 @@ export interface Ops<T extends AnyTensor>
     GradientClipOps<T>,
     GumbelNoiseOps<T>,
     LerpOps<T>,
+    MaxStateOps<T>,
     RandomBitsOps<T>,
-    TopKOps<T>,
-    MaxStateOps<T> {}
+    SampleLogitsOps<T>,
+    TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
 export const contracts: readonly Contract[] = [
@@ -36,6 +38,7 @@ export const contracts: readonly Contract[] = [
   lerpBackwardContract,
   topKContract,
   topKBackwardContract,
+  sampleLogitsContract,
   gradientClipContract,
   gradientClipFactorContract,
   adamWContract,
