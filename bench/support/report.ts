@@ -86,7 +86,9 @@ function summary(rows: readonly Row[]): string[] {
         shareOf(row, mine),
         row.versusNaive === undefined ? '' : `${row.versusNaive.ratio.toFixed(2)} x`,
         v?.name ?? 'none valid',
-        v === undefined ? '' : `${v.ratio.toFixed(2)} x [${v.ci.map((x) => x.toFixed(2)).join(', ')}]`,
+        v === undefined
+          ? ''
+          : `${v.extrapolated ? 'about ' : ''}${v.ratio.toFixed(2)} x [${v.ci.map((x) => x.toFixed(2)).join(', ')}]`,
         v === undefined ? `>= ${row.target} x` : `>= ${row.target} x: ${held}`,
         row.prediction === undefined ? '' : `${row.prediction.ratio} x`,
       ].join(' | ')} |`,
@@ -109,7 +111,9 @@ function details(row: Row, r: Report): string[] {
   }
   if (needs.length > 0) out.push(`${capital(needs.join(', '))}.`);
   if (row.prediction !== undefined) {
-    const came = row.versusPeer === undefined ? 'no valid peer' : `${row.versusPeer.ratio.toFixed(2)} x`;
+    const v = row.versusPeer;
+    const how = v?.extrapolated ? ', from a part of the work' : '';
+    const came = v === undefined ? 'no valid peer' : `${v.ratio.toFixed(2)} x${how}`;
     out.push(
       `Predicted ${row.prediction.ratio} x the fastest peer (${row.prediction.why}); it came to ${came}.`,
     );

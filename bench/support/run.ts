@@ -27,6 +27,8 @@ export interface Entry {
   readonly standIn?: string;
   /** The first run, with everything that happens only once. */
   readonly firstMs?: number;
+  /** Left out: what one run would take, from a part of the work. */
+  readonly expectedMs?: number;
   readonly before?: Judged;
   readonly after?: Judged;
   /** From the call to its completion, in ms. */
@@ -72,6 +74,8 @@ export interface Comparison {
   readonly name: string;
   readonly ratio: number;
   readonly ci: readonly [number, number];
+  /** Nobody could be timed on the whole work: the other's time is that of a part of it, multiplied. */
+  readonly extrapolated?: boolean;
 }
 
 export interface Context {
@@ -111,8 +115,15 @@ export async function runBenchmark(b: Benchmark, c: Context): Promise<Row> {
     });
     if ('error' in out) {
       const said = out.said.length > 0 ? `; it said: ${out.said[0]}` : '';
-      const status = out.error instanceof Unsupported ? ('unsupported' as const) : ('error' as const);
-      entries.push({ ...about, status, reason: oneLine(out.error.message + said) });
+      const { error } = out;
+      const status = error instanceof Unsupported ? ('unsupported' as const) : ('error' as const);
+      const expected = error instanceof Unsupported ? error.expectedMs : undefined;
+      entries.push({
+        ...about,
+        status,
+        reason: oneLine(error.message + said),
+        ...(expected === undefined ? {} : { expectedMs: expected }),
+      });
       c.say(`  ${about.name}: ${entries.at(-1)!.reason}`);
       return;
     }
@@ -202,7 +213,7 @@ export async function runBenchmark(b: Benchmark, c: Context): Promise<Row> {
     sampled: b.sample !== undefined,
     entries: sorted(entries),
   };
-  return { ...row, ...compare(valid, c) };
+  return { ...row, ...compare(valid, c, entries) };
 }
 
 /** The least time that the roofs allow: by traffic or by arithmetic, whichever is more. */
@@ -210,7 +221,13 @@ function roofMs(b: Benchmark, copyGBs: number, roof: Roof): number {
   return Math.max((b.bytes ?? 0) / copyGBs, (b.flops ?? 0) / roof.fmaGFlops) / 1e6;
 }
 
-class Unsupported extends Error {}
+class Unsupported extends Error {
+  readonly expectedMs: number | undefined;
+  constructor(message: string, expectedMs?: number) {
+    super(message);
+    this.expectedMs = expectedMs;
+  }
+}
 
 async function preparePeer(task: Task, peer: Peer, w: PeerWork, limits: Limits): Promise<Participant> {
   if (w.probe !== undefined) {
@@ -224,6 +241,7 @@ async function preparePeer(task: Task, peer: Peer, w: PeerWork, limits: Limits):
     if (expected > limits.seconds * patience) {
       throw new Unsupported(
         `left out: 1/${w.probe.times} of the work says that one run would take ${expected.toFixed(0)} s`,
+        expected * 1000,
       );
     }
   }
@@ -233,7 +251,11 @@ async function preparePeer(task: Task, peer: Peer, w: PeerWork, limits: Limits):
 }
 
 /** Against the fastest valid peer of the same kind, and against the naive kernel. */
-function compare(valid: Map<Participant, Samples>, c: Context): Pick<Row, 'versusPeer' | 'versusNaive'> {
+function compare(
+  valid: Map<Participant, Samples>,
+  c: Context,
+  entries: readonly Entry[],
+): Pick<Row, 'versusPeer' | 'versusNaive'> {
   const all = [...valid];
   const mine = all.find(([p]) => p.role === (c.gpu === undefined ? 'reference' : 'ours'))?.[1];
   if (mine === undefined) return {};
@@ -246,7 +268,14 @@ function compare(valid: Map<Participant, Samples>, c: Context): Pick<Row, 'versu
     return { name: titleOf(first.p), ratio: first.ratio, ci: first.ci };
   };
   const kind = c.gpu === undefined ? 'cpu' : 'webgpu';
-  const peer = against(all.filter(([p]) => p.role === 'peer' && p.kind === kind));
+  const left = entries.filter((e) => e.kind === kind && e.expectedMs !== undefined);
+  const guessed = left.sort((x, y) => x.expectedMs! - y.expectedMs!)[0];
+  const guess = (): Comparison | undefined => {
+    if (guessed === undefined) return undefined;
+    const { ratio, ci } = ratioOf([guessed.expectedMs!], mine.wall);
+    return { name: titleOf(guessed), ratio, ci, extrapolated: true };
+  };
+  const peer = against(all.filter(([p]) => p.role === 'peer' && p.kind === kind)) ?? guess();
   const plain = against(all.filter(([p]) => p.role === 'naive'));
   return {
     ...(peer === undefined ? {} : { versusPeer: peer }),
