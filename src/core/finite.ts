@@ -1,0 +1,14 @@
+import { ArgumentError } from './errors.ts';
+import type { Tensor } from './tensor.ts';
+
+/** Refuse a host tensor that holds NaN or an infinity. @throws ArgumentError with the place */
+export function requireFinite(op: string, name: string, t: Tensor): void {
+  const at = t.data.findIndex((v) => !Number.isFinite(v));
+  if (at >= 0) {
+    const columns = t.shape.at(-1) ?? 1;
+    throw new ArgumentError(
+      op,
+      `${name} holds ${t.data[at]} in row ${Math.floor(at / columns)}, column ${at % columns}; every number must be finite`,
+    );
+  }
+}
