@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { indexCommand } from './annIndex.ts';
 import { doctorCommand } from './doctor.ts';
 import { opCommand } from './op.ts';
 import { opsCommand } from './ops.ts';
@@ -17,6 +18,7 @@ export function createProgram(): Command {
     .addCommand(verifyCommand())
     .addCommand(opsCommand())
     .addCommand(opCommand())
+    .addCommand(indexCommand())
     .addHelpText(
       'after',
       `

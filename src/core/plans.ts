@@ -4,7 +4,9 @@ import { planCummax, planCummaxBackward } from './ops/cummax.ts';
 import { planEmbedding, planEmbeddingBackward } from './ops/embedding.ts';
 import { planGradientClip, planGradientClipFactor } from './ops/gradientClip.ts';
 import { planGumbelNoise } from './ops/gumbelNoise.ts';
+import { planAnnAdd, planAnnSearch, planHierarchicalAnn } from './ops/hierarchicalAnn.ts';
 import type { Ops } from './ops/index.ts';
+import { planKMeans } from './ops/kMeans.ts';
 import { planLerp, planLerpBackward } from './ops/lerp.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
 import { planRandomBits } from './ops/randomBits.ts';
@@ -31,6 +33,10 @@ export const plans: {
   gradientClip: planGradientClip,
   gradientClipFactor: planGradientClipFactor,
   gumbelNoise: planGumbelNoise,
+  hierarchicalAnn: planHierarchicalAnn,
+  hierarchicalAnnAdd: planAnnAdd,
+  hierarchicalAnnSearch: planAnnSearch,
+  kMeans: planKMeans,
   randomBits: planRandomBits,
   sampleLogits: planSampleLogits,
   topK: planTopK,

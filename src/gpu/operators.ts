@@ -5,6 +5,9 @@ import { cummax, cummaxBackward } from './cummax.ts';
 import { embedding, embeddingBackward } from './embedding.ts';
 import { gradientClip, gradientClipFactor } from './gradientClip.ts';
 import { gumbelNoise } from './gumbelNoise.ts';
+import { hierarchicalAnn, hierarchicalAnnAdd } from './hierarchicalAnn.ts';
+import { hierarchicalAnnSearch } from './hierarchicalAnnSearch.ts';
+import { kMeans } from './kMeans.ts';
 import { lerp, lerpBackward } from './lerp.ts';
 import { maxState, maxStateBackward } from './maxState.ts';
 import { randomBits } from './randomBits.ts';
@@ -28,6 +31,11 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     gradientClip: (grads, maxNorm) => gradientClip(gpu, grads, maxNorm),
     gradientClipFactor: (grads, maxNorm) => gradientClipFactor(gpu, grads, maxNorm),
     gumbelNoise: (key, shape) => gumbelNoise(gpu, key, shape),
+    hierarchicalAnn: (vectors, options) => hierarchicalAnn(gpu, vectors, options),
+    hierarchicalAnnAdd: (index, newVectors, options) => hierarchicalAnnAdd(gpu, index, newVectors, options),
+    hierarchicalAnnSearch: (index, queries, k, options) =>
+      hierarchicalAnnSearch(gpu, index, queries, k, options),
+    kMeans: (points, k, options) => kMeans(gpu, points, k, options),
     randomBits: (key, shape) => randomBits(gpu, key, shape),
     sampleLogits: (logits, options) => sampleLogits(gpu, logits, options),
     topK: (x, k, options) => topK(gpu, x, k, options),

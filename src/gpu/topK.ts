@@ -6,26 +6,14 @@ import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
 
 const file = 'topK.wgsl';
-const kernels = {
-  file,
-  entries: {
-    sample: 'topKSample',
-    guess: 'topKGuess',
-    count: 'topKCount',
-    mark: 'topKMark',
-    collect: 'topKCollect',
-    emit: 'topKEmit',
-    write: 'topK',
-  },
-  tiles: {
-    file: 'topK.tiles.wgsl',
-    entries: {
-      count: 'topKCountTiles',
-      mark: 'topKMarkTiles',
-      collect: 'topKCollectTiles',
-      short: 'topKShort',
-    },
-  },
+const entries = {
+  sample: 'topKSample',
+  guess: 'topKGuess',
+  count: 'topKCount',
+  mark: 'topKMark',
+  collect: 'topKCollect',
+  emit: 'topKEmit',
+  write: 'topK',
 } as const;
 
 /** The kernel twin of `ref.topK`; the contract is `Ops.topK`. */
@@ -41,7 +29,7 @@ export function topK(
     const indices = gpu.empty('i32', plan.shape);
     const counts = gpu.zeros('i32', plan.countShape);
     if (plan.outer * plan.inner > 0 && plan.slots > 0) {
-      select(gpu, { ...kernels, x, mask: options.mask }, plan, { values, indices, counts });
+      select(gpu, { file, entries, x, mask: options.mask }, plan, { values, indices, counts });
     }
     return outputs({ values, indices, counts });
   });
@@ -68,7 +56,7 @@ export function topKBackward(
         gpu.dispatch({
           file,
           entry: 'topKBackward',
-          constants: { WORKGROUP: workgroup },
+          constants: { WORKGROUP_SIZE: workgroup },
           params: [source.length, from, slots, inner, length, to, target.length],
           reads: [
             { tensor: dValues, ...source },

@@ -5,6 +5,8 @@ import { cases as cummax } from './cummax.ts';
 import { cases as embedding } from './embedding.ts';
 import { cases as gradientClip } from './gradientClip.ts';
 import { cases as gumbelNoise } from './gumbelNoise.ts';
+import { cases as hierarchicalAnn } from './hierarchicalAnn.ts';
+import { cases as kMeans } from './kMeans.ts';
 import { cases as lerp } from './lerp.ts';
 import { cases as maxState } from './maxState.ts';
 import { cases as randomBits } from './randomBits.ts';
@@ -18,6 +20,8 @@ export const cases: readonly Case[] = [
   ...cummax,
   ...topK,
   ...sampleLogits,
+  ...kMeans,
+  ...hierarchicalAnn,
   ...add,
   ...lerp,
   ...gradientClip,

@@ -6,6 +6,8 @@ import { judgeAdd } from './add.ts';
 import { judgeCummaxBackward } from './cummax.ts';
 import { judgeEmbeddingBackward } from './embedding.ts';
 import { judgeGradientClip } from './gradientClip.ts';
+import { judgeAnn, judgeAnnAdd, judgeAnnSearch } from './hierarchicalAnn.ts';
+import { judgeKMeans } from './kMeans.ts';
 import { judgeLerp, judgeLerpBackward } from './lerp.ts';
 import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
 import { judgeSampleLogits } from './sampleLogits.ts';
@@ -41,6 +43,10 @@ const judges: Readonly<Record<string, Judge>> = {
   gradientClipFactor: judgeGradientClip,
   maxState: judgeMaxState,
   maxStateBackward: judgeMaxStateBackward,
+  hierarchicalAnn: judgeAnn,
+  hierarchicalAnnAdd: judgeAnnAdd,
+  hierarchicalAnnSearch: judgeAnnSearch,
+  kMeans: judgeKMeans,
 };
 
 /** Compare the outputs of a call of the named operator. */

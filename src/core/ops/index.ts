@@ -6,6 +6,13 @@ import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax
 import { type EmbeddingOps, embeddingBackwardContract, embeddingContract } from './embedding.ts';
 import { type GradientClipOps, gradientClipContract, gradientClipFactorContract } from './gradientClip.ts';
 import { type GumbelNoiseOps, gumbelNoiseContract } from './gumbelNoise.ts';
+import {
+  type HierarchicalAnnOps,
+  hierarchicalAnnAddContract,
+  hierarchicalAnnContract,
+  hierarchicalAnnSearchContract,
+} from './hierarchicalAnn.ts';
+import { type KMeansOps, kMeansContract } from './kMeans.ts';
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
@@ -20,6 +27,8 @@ export interface Ops<T extends AnyTensor>
     EmbeddingOps<T>,
     GradientClipOps<T>,
     GumbelNoiseOps<T>,
+    HierarchicalAnnOps<T>,
+    KMeansOps<T>,
     LerpOps<T>,
     MaxStateOps<T>,
     RandomBitsOps<T>,
@@ -46,6 +55,10 @@ export const contracts: readonly Contract[] = [
   embeddingBackwardContract,
   maxStateContract,
   maxStateBackwardContract,
+  kMeansContract,
+  hierarchicalAnnContract,
+  hierarchicalAnnAddContract,
+  hierarchicalAnnSearchContract,
 ];
 
 export type { Contract } from './contract.ts';

@@ -1,0 +1,85 @@
+import { compareBound, gamma } from '../src/core/bounds.ts';
+import { containment, recallIds } from '../src/core/recall.ts';
+import { type Tensor, tensor } from '../src/core/tensor.ts';
+import { hierarchicalAnn } from '../src/ref/hierarchicalAnn.ts';
+import { hierarchicalAnnSearch } from '../src/ref/hierarchicalAnnSearch.ts';
+import { tensorsOf } from '../src/verify/hierarchicalAnn.ts';
+import { once } from '../src/verify/words.ts';
+import type { Benchmark, Tier } from './support/benchmark.ts';
+import { clustered, transposed, type Work } from './support/work.ts';
+
+/** Exact search and search in lists; bench/context/faiss_ivf.py does the same with FAISS. */
+export function benchmarks(tier: Tier): Benchmark[] {
+  const full = tier !== 'small';
+  const [n, d, queries, k, lists] = full ? [200_000, 64, 16, 8192, 1024] : [20_000, 64, 4, 1024, 128];
+  const base = once(() => clustered(n, d, 1000, 0.5, 21));
+  const q = once(() => {
+    // The queries belong to the same clusters as the base: their centres, other noise.
+    const [own, here, there] = [
+      clustered(queries, d, 1000, 0.5, 31),
+      clustered(queries, d, 1000, 0, 21),
+      clustered(queries, d, 1000, 0, 31),
+    ];
+    return own.map((v, i) => v + here[i]! - there[i]!);
+  });
+  const vectors = (): Tensor => tensor([n, d], base());
+  const index = once(() => hierarchicalAnn(vectors(), { lists, sample: n, refine: 3 }));
+  const exact = once(() =>
+    hierarchicalAnnSearch(hierarchicalAnn(vectors(), { flat: true }), tensor([queries, d], q()), k),
+  );
+  const iota = (): Tensor =>
+    tensor(
+      [n],
+      Int32Array.from({ length: n }, (_, i) => i),
+    );
+  const shape = `[${n}, ${d}] ${queries} queries k ${k}`;
+  const flat: Benchmark = {
+    op: 'hierarchicalAnnSearch',
+    label: 'exact',
+    shape: `${shape} flat`,
+    inputs: () => ({ vectors: vectors(), order: iota(), ids: iota(), queries: tensor([queries, d], q()) }),
+    options: { k },
+    bytes: 4 * n * d + 8 * queries * k,
+    flops: 2 * queries * n * d,
+    peers: [
+      {
+        work: (): Work => ({
+          kind: 'flatSearch',
+          queries,
+          count: n,
+          dim: d,
+          k,
+          q: q(),
+          baseT: transposed(base(), n, d),
+        }),
+        // Peers order equal scores freely: what is compared is the score at every rank.
+        check: ([values], want) => {
+          const longest = (t: Float32Array): number => {
+            let most = 0;
+            for (let i = 0; i < t.length; i += d) most = Math.max(most, Math.hypot(...t.subarray(i, i + d)));
+            return most;
+          };
+          const fail = new Float64Array(queries * k).fill(gamma(d + 1) * longest(q()) * longest(base()));
+          const got = tensor([queries, k], values as Float32Array);
+          return compareBound(want.scores!, got, { fail, why: 'gamma_d |q||x|, rank by rank' });
+        },
+      },
+    ],
+  };
+  const probes = full ? [64, 128, 256] : [16, 32];
+  const searches = probes.map(
+    (nprobe): Benchmark => ({
+      op: 'hierarchicalAnnSearch',
+      label: 'in lists',
+      shape: `${shape} lists ${lists} nprobe ${nprobe}`,
+      inputs: () => ({ ...tensorsOf(index()), queries: tensor([queries, d], q()) }),
+      options: { k, nprobe },
+      quality: ({ ids }) => ({
+        recall: recallIds(ids!, exact().ids).mean,
+        'least recall': recallIds(ids!, exact().ids).min,
+        'of the best 100': containment(ids!, exact().ids, 100).mean,
+      }),
+    }),
+  );
+  return [flat, ...searches];
+}

@@ -1,0 +1,57 @@
+import { Command, Option } from 'commander';
+
+/** `subvocab index`: build and search an index of vectors. */
+export function indexCommand(): Command {
+  const twin = () =>
+    new Option('--twin <twin>', 'which implementation runs').choices(['ref', 'gpu']).default('ref');
+  const build = new Command('build')
+    .description('Build an index of the vectors in a .fbin file')
+    .requiredOption('--vectors <file>', 'the vectors: .fbin, or .npy')
+    .requiredOption('--out <folder>', 'where the index goes; an older index there is replaced')
+    .addOption(
+      new Option('--metric <metric>', 'how vectors are compared')
+        .choices(['ip', 'l2', 'cosine'])
+        .default('ip'),
+    )
+    .option('--lists <n>', 'how many lists; default: one per 100 vectors')
+    .option('--levels <n>', 'levels of centroids, 1 to 3')
+    .option('--flat', 'one list: exact search')
+    .option('--sample <n>', 'vectors to train on; default: 40 per list')
+    .option('--iterations <n>', 'Lloyd iterations per level')
+    .option('--refine <n>', 'Lloyd iterations over all lists at the end')
+    .option('--beam <n>', 'nodes of a level that each vector is tried with')
+    .option('--seed <n>', 'decides every random choice', '0')
+    .option('--ids <file>', 'an id per vector: .ibin with one column, or .npy; default: 0, 1, 2, ...')
+    .addOption(twin())
+    .option('--adapter <text>', 'part of the name of the GPU adapter to use')
+    .option('--json', 'print what was built')
+    .action(async (options) => {
+      const { buildIndex } = await import('./actions/annIndex.ts');
+      await buildIndex(options);
+    });
+  const search = new Command('search')
+    .description('Find the best vectors of an index for each query in a .fbin file')
+    .requiredOption('--index <folder>', 'an index that "index build" made')
+    .requiredOption('--queries <file>', 'the queries: .fbin, or .npy')
+    .requiredOption('--k <n>', 'how many per query')
+    .requiredOption('--out <name>', 'results go to <name>.ibin (ids) and <name>.fbin (scores)')
+    .option('--nprobe <n>', 'lists to look into')
+    .option('--beam <n>', 'nodes of each upper level to open')
+    .option('--unsorted', 'the set alone, by ascending id')
+    .addOption(
+      new Option('--on-short <what>', 'when the lists hold fewer than k')
+        .choices(['extend', 'error', 'pad'])
+        .default('extend'),
+    )
+    .addOption(twin())
+    .option('--adapter <text>', 'part of the name of the GPU adapter to use')
+    .option('--json', 'print what was found')
+    .action(async (options) => {
+      const { searchIndex } = await import('./actions/annIndex.ts');
+      await searchIndex(options);
+    });
+  return new Command('index')
+    .description('Build and search an index of vectors')
+    .addCommand(build)
+    .addCommand(search);
+}
