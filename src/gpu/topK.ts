@@ -6,14 +6,26 @@ import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
 
 const file = 'topK.wgsl';
-const entries = {
-  sample: 'topKSample',
-  guess: 'topKGuess',
-  count: 'topKCount',
-  mark: 'topKMark',
-  collect: 'topKCollect',
-  emit: 'topKEmit',
-  write: 'topK',
+const kernels = {
+  file,
+  entries: {
+    sample: 'topKSample',
+    guess: 'topKGuess',
+    count: 'topKCount',
+    mark: 'topKMark',
+    collect: 'topKCollect',
+    emit: 'topKEmit',
+    write: 'topK',
+  },
+  tiles: {
+    file: 'topK.tiles.wgsl',
+    entries: {
+      count: 'topKCountTiles',
+      mark: 'topKMarkTiles',
+      collect: 'topKCollectTiles',
+      short: 'topKShort',
+    },
+  },
 } as const;
 
 /** The kernel twin of `ref.topK`; the contract is `Ops.topK`. */
@@ -29,7 +41,7 @@ export function topK(
     const indices = gpu.empty('i32', plan.shape);
     const counts = gpu.zeros('i32', plan.countShape);
     if (plan.outer * plan.inner > 0 && plan.slots > 0) {
-      select(gpu, { file, entries, x, mask: options.mask }, plan, { values, indices, counts });
+      select(gpu, { ...kernels, x, mask: options.mask }, plan, { values, indices, counts });
     }
     return outputs({ values, indices, counts });
   });
@@ -56,7 +68,7 @@ export function topKBackward(
         gpu.dispatch({
           file,
           entry: 'topKBackward',
-          constants: { WORKGROUP_SIZE: workgroup },
+          constants: { WORKGROUP: workgroup },
           params: [source.length, from, slots, inner, length, to, target.length],
           reads: [
             { tensor: dValues, ...source },

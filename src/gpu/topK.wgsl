@@ -1,96 +1,45 @@
 // topK: the kernels that read x, and the one that writes the results. x is seen as [outer, length, inner].
 //
-// Serial kernels: one invocation owns one (row, chunk) and runs over it alone, without barriers or shared memory.
-// Source: radix selection (Alabi et al., Fast k-selection algorithms for graphics processing units, 2012) behind a
-// threshold from a sample (Floyd and Rivest, 1975).
+// These are serial: one invocation owns one (row, chunk) and runs over it alone, without barriers or shared memory;
+// topK.tiles.wgsl has those for GPUs. Source: radix selection (Alabi et al., Fast k-selection algorithms for graphics
+// processing units, 2012) behind a threshold from a sample (Floyd and Rivest, 1975).
 // @uses lib/order.wgsl
 // @uses lib/grid.wgsl
 // @uses lib/selection.wgsl
+// @uses lib/topKKeys.wgsl
 
-override VECTOR: bool = false;   // rows are contiguous and start at multiples of 4 elements; no mask, no earlier block
+@group(0) @binding(6) var<storage, read_write> sample: array<i32>;       // [rows, sampleSize]: signed keys
 
-@group(0) @binding(1) var<storage, read> x: array<u32>;         // bits of f32
-@group(0) @binding(2) var<storage, read> x4: array<vec4u>;      // the same window
-@group(0) @binding(3) var<storage, read> mask: array<u32>;
-
-@group(0) @binding(6) var<storage, read_write> sampleKeys: array<u32>;   // [rows, sampleSize]
-@group(0) @binding(6) var<storage, read_write> marks: array<u32>;        // [rows, words]: one bit per entry
-@group(0) @binding(7) var<storage, read_write> tallies: array<vec2u>;    // [rows, chunks]: see mark, decide
-@group(0) @binding(8) var<storage, read_write> candidates: array<vec2u>; // [rows, capacity]: (key, index)
-
-/// Larger is better; NaN is 1, below every number; 0 is left for "not a candidate".
-fn selectionKey(bits: u32) -> u32 {
-  let key = orderKey(bits);
-  return select(select(~key, key, params.largest == 1u), 1u, key == 0xffffffffu);
-}
-
-fn selectionKeys(bits: vec4u) -> vec4u {
-  return vec4u(selectionKey(bits.x), selectionKey(bits.y), selectionKey(bits.z), selectionKey(bits.w));
-}
-
-/// Where an entry lies in the bound window.
-fn placeOf(row: u32, index: u32) -> u32 {
-  return params.origin + row / params.width * (params.length * params.inner) + row % params.width
-       + (index - params.first) * params.inner;
-}
-
-/// The key of an entry of the bound window, 0 if it cannot be selected.
-fn keyAt(row: u32, index: u32) -> u32 {
-  if (params.maskInner != 0u) {
-    let column = select(row % params.width, 0u, params.maskInner != params.inner);
-    let place = (row / params.width * params.length + index - params.first) * params.maskInner + column;
-    if (mask[params.maskOrigin + place] == 0u) { return 0u; }
-  }
-  let key = selectionKey(x[placeOf(row, index)]);
-  if (params.after != 0u) {
-    let last = row * STATE;
-    if (!comesBefore(state[last + LAST_KEY], state[last + LAST_INDEX], key, index)) { return 0u; }
-  }
-  return key;
-}
-
-/// The word of marks for 32 entries of a chunk.
-fn wordOf(lane: Lane, within: u32) -> u32 {
-  return lane.row * params.words + lane.chunk * ((params.chunk + 31u) / 32u) + within / 32u;
-}
-
-fn inWindow(index: u32) -> bool { return index >= params.first && index - params.first < params.count; }
-
-/// Scrambles a number, so that a sample does not keep step with the data (the finalizer of MurmurHash3).
-fn scramble(n: u32) -> u32 {
-  var h = n;
-  h = (h ^ (h >> 16u)) * 0x85ebca6bu;
-  h = (h ^ (h >> 13u)) * 0xc2b2ae35u;
-  return h ^ (h >> 16u);
-}
-
-/// Take one entry out of every `stride`, and count the leading digits. Here a chunk is one of the sample.
-@compute @workgroup_size(EIGHT)
+/// Take the sample of a row: each of its keys is the largest of `draws` entries, one out of every `stride` each. Here a
+/// chunk is one of the sample.
+@compute @workgroup_size(WORKGROUP)
 fn topKSample(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
               @builtin(local_invocation_index) local: u32) {
   let lane = laneOf(linearGroup(group, groups), local, params.chunks);
   if (!lane.works) { return; }
-  let place = digitPlace(lane.row, 0u, 0u);
   let end = min((lane.chunk + 1u) * params.chunk, params.sampleSize);
   for (var s = lane.chunk * params.chunk; s < end; s++) {
-    let index = s * params.stride + scramble(s) % params.stride;
-    if (inWindow(index)) {
-      let key = keyAt(lane.row, index);
-      sampleKeys[lane.row * params.sampleSize + s] = key;
-      if (key != 0u) { atomicAdd(&digits[place + digitOf(key, 0u)], 1u); }
+    let place = lane.row * params.sampleSize + s;
+    var largest = 0u;
+    for (var draw = s * params.draws; draw < (s + 1u) * params.draws; draw++) {
+      let index = drawnPosition(draw);
+      if (inWindow(index)) { largest = max(largest, keyAt(lane.row, index)); }
     }
+    // Windows come one after the other.
+    if (params.first == 0u) { sample[place] = signedKey(largest); }
+    else { sample[place] = max(sample[place], signedKey(largest)); }
   }
 }
 
 /// Guess the threshold of a short row: the rank-th largest key of a small sample, by insertion. One invocation per row.
-@compute @workgroup_size(EIGHT)
+@compute @workgroup_size(WORKGROUP)
 fn topKGuess(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
              @builtin(local_invocation_index) local: u32) {
-  let row = linearGroup(group, groups) * EIGHT + local;
+  let row = linearGroup(group, groups) * WORKGROUP + local;
   if (row >= params.rows) { return; }
   var best: array<u32, 32>;   // the largest keys so far, descending; rank <= 32
   for (var s = 0u; s < params.length / params.stride; s++) {
-    let key = keyAt(row, s * params.stride + scramble(s) % params.stride);
+    let key = keyAt(row, drawnPosition(s));
     if (key > best[params.rank - 1u]) {
       var j = params.rank - 1u;
       while (j > 0u && best[j - 1u] < key) {
@@ -103,19 +52,19 @@ fn topKGuess(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) group
   state[row * STATE + THRESHOLD] = best[params.rank - 1u];
 }
 
-/// Count the digits of the whole row at a level, for rows whose sample misled.
-@compute @workgroup_size(EIGHT)
+/// Count the digits of the whole row at a level.
+@compute @workgroup_size(WORKGROUP)
 fn topKCount(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
              @builtin(local_invocation_index) local: u32) {
   let id = linearGroup(group, groups);
   let row = rowOfGroup(id, params.chunks);
   if (row >= params.rows) { return; }
-  if (params.attempt == 1u && state[row * STATE + STATUS] != RETRY) { return; }
-  let chunk = id % (params.chunks / EIGHT) * EIGHT + local;
-  let picked = pickBefore(row, params.attempt, params.level, chunk == 0u);
+  if (params.attempt == BY_COUNTING && !mustRetry(row)) { return; }
+  let chunk = id % (params.chunks / WORKGROUP) * WORKGROUP + local;
+  let picked = pickBefore(row, params.level, chunk == 0u);
   let first = chunk * params.chunk;
   if (picked.y == 0u || !inWindow(first)) { return; }
-  let place = digitPlace(row, params.attempt, params.level);
+  let place = digitPlace(row, params.level);
   let end = min(first + params.chunk, params.length);
   for (var i = first; i < end; i++) {
     let key = keyAt(row, i);
@@ -123,22 +72,26 @@ fn topKCount(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) group
   }
 }
 
+@group(0) @binding(6) var<storage, read_write> marks: array<u32>;        // [rows, words]: one bit per entry
+@group(0) @binding(7) var<storage, read_write> tallies: array<vec2u>;    // [rows, chunks]: see mark, decide
+@group(0) @binding(8) var<storage, read_write> candidates: array<vec2u>; // [rows, room]: (key, index)
+
 /// Mark every entry that reaches the threshold, one bit each, and tally (above, at) per chunk.
-@compute @workgroup_size(EIGHT)
+@compute @workgroup_size(WORKGROUP)
 fn topKMark(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
             @builtin(local_invocation_index) local: u32) {
   let id = linearGroup(group, groups);
   let lane = laneOf(id, local, params.chunks);
   if (!lane.works) { return; }
-  let own = lane.row * STATE;
-  if (params.attempt == 1u && state[own + STATUS] != RETRY) { return; }
-  // Without a sample to count, the state holds a guess, or 0: take everything, as for a guess that was too high.
+  if (params.attempt == BY_COUNTING && !mustRetry(lane.row)) { return; }
   var threshold = 1u;
-  if (params.sampleSize > 0u) { threshold = thresholdOf(rowOfGroup(id, params.chunks), params.attempt); }
-  else if (params.attempt == 0u) { threshold = max(state[own + THRESHOLD], 1u); }
-  if (lane.chunk == 0u) { state[own + THRESHOLD] = threshold; }
+  if (params.chunks > 1u) { threshold = thresholdFor(rowOfGroup(id, params.chunks)); }
+  else { threshold = thresholdFor(lane.row); }
+  // Others may still read the guess of a short row here; then this stores what is there already.
+  if (lane.chunk == 0u) { state[lane.row * STATE + THRESHOLD] = threshold; }
+  let mine = lane.row * params.chunks + lane.chunk;
   let first = lane.chunk * params.chunk;
-  if (first >= params.length) { tallies[lane.row * params.chunks + lane.chunk] = vec2u(0u, 0u); }
+  if (first >= params.length) { tallies[mine] = vec2u(0u); }
   if (first >= params.length || !inWindow(first)) { return; }
   let end = min(first + params.chunk, params.length);
   var above = 0u;
@@ -162,15 +115,15 @@ fn topKMark(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
         at += select(0u, 1u, key == threshold);
       }
     }
-    marks[wordOf(lane, start - first)] = bits;
+    marks[wordOf(lane.row, lane.chunk, (start - first) / 32u)] = bits;
     above += countOneBits(bits);
   }
-  tallies[lane.row * params.chunks + lane.chunk] = vec2u(above - at, at);
+  tallies[mine] = vec2u(above - at, at);
 }
 
 /// Collect the candidates of every chunk, by ascending index: all above the threshold, and the ties that are wanted.
 /// Leaves the chunk's largest key in its tally.
-@compute @workgroup_size(EIGHT)
+@compute @workgroup_size(WORKGROUP)
 fn topKCollect(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
                @builtin(local_invocation_index) local: u32) {
   let lane = laneOf(linearGroup(group, groups), local, params.chunks);
@@ -180,12 +133,12 @@ fn topKCollect(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) gro
   if (first >= params.length) { tallies[mine].y = 0u; }
   if (first >= params.length || !inWindow(first)) { return; }
   let threshold = state[lane.row * STATE + THRESHOLD];
-  var place = lane.row * params.capacity + tallies[mine].x;
+  var place = lane.row * params.room + tallies[mine].x;
   var ties = tallies[mine].y;
   var largest = 0u;
   let end = min(first + params.chunk, params.length);
   for (var start = first; start < end; start += 32u) {
-    var bits = marks[wordOf(lane, start - first)];
+    var bits = marks[wordOf(lane.row, lane.chunk, (start - first) / 32u)];
     while (bits != 0u) {
       let index = start + firstTrailingBit(bits);
       bits &= bits - 1u;
@@ -202,46 +155,11 @@ fn topKCollect(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) gro
   tallies[mine].y = largest;
 }
 
-@group(0) @binding(5) var<storage, read_write> counts: array<u32>;       // [rows]
-@group(0) @binding(6) var<storage, read_write> best: array<vec2u>;       // [rows, capacity]: (key, index) in order
-@group(0) @binding(7) var<storage, read_write> values: array<u32>;
-@group(0) @binding(8) var<storage, read_write> indices: array<u32>;
-
-/// Write a block of results: indices, and the values they point at as far as they lie in the bound window of x.
-/// At level 1 the results are there already, and only what follows them is padded.
-@compute @workgroup_size(EIGHT)
-fn topK(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
-        @builtin(local_invocation_index) local: u32) {
-  let id = linearGroup(group, groups) * EIGHT + local;
-  let column = id % params.width;
-  let j = id / params.width % params.fill;
-  let row = id / (params.width * params.fill) * params.width + column;
-  if (row >= params.rows) { return; }
-  let found = min(state[row * STATE + FOUND], params.k);
-  // A row that ran out in an earlier block has its count already.
-  if (j == 0u && (found > 0u || params.slot == 0u)) { counts[params.countOrigin + row] = params.slot + found; }
-  let place = resultPlace(row, params.slot + j);
-  if (place >= params.outLength) { return; }
-  if (j >= found) {
-    indices[place] = 0xffffffffu;
-    values[place] = 0xff800000u;   // the bits of -infinity
-  } else if (params.level == 0u) {
-    let index = best[row * params.capacity + j].y;
-    indices[place] = index;
-    if (inWindow(index)) { values[place] = x[placeOf(row, index)]; }
-  }
-}
-
-/// Where a slot lies in the bound output windows. It wraps around for slots before them, and is too large then as well.
-fn resultPlace(row: u32, slot: u32) -> u32 {
-  return params.outOrigin + (row / params.width * params.slots + slot) * params.inner + row % params.width;
-}
-
 @group(0) @binding(5) var<storage, read_write> emittedIndices: array<u32>;
 @group(0) @binding(8) var<storage, read_write> emittedValues: array<u32>;
 
-/// Write the wanted entries straight from x, by ascending index.
-@compute @workgroup_size(EIGHT)
+/// Write the wanted entries straight from x, by ascending index: for sets that are too large to be candidates first.
+@compute @workgroup_size(WORKGROUP)
 fn topKEmit(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
             @builtin(local_invocation_index) local: u32) {
   let lane = laneOf(linearGroup(group, groups), local, params.chunks);
@@ -254,7 +172,7 @@ fn topKEmit(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
   var ties = mine.y;
   let end = min(first + params.chunk, params.length);
   for (var start = first; start < end; start += 32u) {
-    var bits = marks[wordOf(lane, start - first)];
+    var bits = marks[wordOf(lane.row, lane.chunk, (start - first) / 32u)];
     while (bits != 0u) {
       let index = start + firstTrailingBit(bits);
       bits &= bits - 1u;
@@ -272,9 +190,37 @@ fn topKEmit(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
   }
 }
 
-// --- Backward: every index occurs once in a row, so each gradient has a place of its own. dx was cleared before. ---
+@group(0) @binding(5) var<storage, read_write> counts: array<u32>;       // [rows]
+@group(0) @binding(6) var<storage, read_write> best: array<vec2u>;       // [rows, room]: (key, index), the results
+@group(0) @binding(7) var<storage, read_write> values: array<u32>;
+@group(0) @binding(8) var<storage, read_write> indices: array<u32>;
 
-override WORKGROUP_SIZE: u32 = 64u;
+/// Write a block of results: indices, and the values they point at as far as they lie in the bound window of x.
+/// At level 1 the results are there already, and only what follows them is padded.
+@compute @workgroup_size(WORKGROUP)
+fn topK(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_index) local: u32) {
+  let id = linearGroup(group, groups) * WORKGROUP + local;
+  let column = id % params.width;
+  let j = id / params.width % params.fill;
+  let row = id / (params.width * params.fill) * params.width + column;
+  if (row >= params.rows) { return; }
+  let found = min(state[row * STATE + FOUND], params.k);
+  // A row that ran out in an earlier block has its count already.
+  if (j == 0u && (found > 0u || params.slot == 0u)) { counts[params.countOrigin + row] = params.slot + found; }
+  let place = resultPlace(row, params.slot + j);
+  if (place >= params.outLength) { return; }
+  if (j >= found) {
+    indices[place] = 0xffffffffu;
+    values[place] = 0xff800000u;   // the bits of -infinity
+  } else if (params.level == 0u) {
+    let index = best[row * params.room + j].y;
+    indices[place] = index;
+    if (inWindow(index)) { values[place] = x[placeOf(row, index)]; }
+  }
+}
+
+// --- Backward: every index occurs once in a row, so each gradient has a place of its own. dx was cleared before. ---
 
 struct BackwardParams {
   count: u32,    // gradients in the bound window,
@@ -291,10 +237,10 @@ struct BackwardParams {
 @group(0) @binding(2) var<storage, read> owners: array<i32>;
 @group(0) @binding(3) var<storage, read_write> dx: array<u32>;
 
-@compute @workgroup_size(WORKGROUP_SIZE)
+@compute @workgroup_size(WORKGROUP)
 fn topKBackward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
                 @builtin(local_invocation_index) local: u32) {
-  let at = linearGroup(group, groups) * WORKGROUP_SIZE + local;
+  let at = linearGroup(group, groups) * WORKGROUP + local;
   if (at >= backward.count) { return; }
   let owner = owners[at];
   if (owner < 0 || u32(owner) >= backward.length) { return; }

@@ -3,31 +3,40 @@ import type { GpuTensor } from '../runtime/gpuTensor.ts';
 import {
   type Batch,
   batchesOf,
+  bins,
+  byLargest,
+  digitWords,
   few,
   type Layout,
   layOut,
+  roundUp,
   type SelectionSizes,
+  sortTile,
   spanOf,
+  stateWords,
 } from './selectLayout.ts';
 
-const eight = 8;
-const bins = 2048;
-/** Words of state per row, and of digit counts: two attempts, three levels. */
-const stateWords = 16;
-const digitWords = 6 * bins;
-/** Invocations that take the sample of one row. */
-const sampleLanes = 64;
-
-/** Where the keys come from: an operator's own kernels, built on lib/selection.wgsl. */
+/**
+ * Where the keys come from: an operator's own kernels, built on lib/selection.wgsl as those of topK are. In all of them
+ * bindings 1 to 3 are x, `second` (x itself if there is none) and the mask (x if there is none), all in windows alike;
+ * 4 and 5 are the state and the digits; what follows is named with each entry point below.
+ */
 export interface SelectionSource {
+  /** Serial kernels. */
   readonly file: string;
-  /** Its entry points, by the step they do. */
   readonly entries: Readonly<
     Record<'sample' | 'guess' | 'count' | 'mark' | 'collect' | 'emit' | 'write', string>
   >;
+  /** Kernels for GPUs. */
+  readonly tiles: {
+    readonly file: string;
+    readonly entries: Readonly<Record<'count' | 'mark' | 'collect' | 'short', string>>;
+  };
   /** The scores, [outer, length, inner]; bound in windows if they are too large for one binding. */
   readonly x: GpuTensor;
-  readonly mask: GpuTensor | undefined;
+  /** Another tensor of the shape of x. */
+  readonly second?: GpuTensor;
+  readonly mask?: GpuTensor | undefined;
   /** Up to eight parameters of its own. */
   readonly own?: readonly (number | { readonly f32: number })[];
 }
@@ -39,7 +48,7 @@ export interface SelectionResults {
   readonly counts: GpuTensor;
 }
 
-/** Parameters that differ between the dispatches of one batch. */
+/** Parameters that differ between the dispatches of one call; see SelectParams in lib/selection.wgsl. */
 interface Varying {
   readonly k: number;
   readonly first: number;
@@ -49,6 +58,7 @@ interface Varying {
   readonly chunk: number;
   readonly chunks: number;
   readonly capacity: number;
+  readonly room: number;
   readonly attempt: number;
   readonly level: number;
   readonly after: number;
@@ -57,12 +67,12 @@ interface Varying {
   readonly outOrigin: number;
   readonly outLength: number;
   readonly countOrigin: number;
+  readonly distance: number;
 }
 
-/** Entries first .. first + count of all rows of a batch, through bindings of x and of the mask. */
+/** Entries first .. first + count of all rows of a batch, through bindings of what is read. */
 interface Window {
-  readonly x: Binding;
-  readonly mask: Binding;
+  readonly reads: readonly [x: Binding, second: Binding, mask: Binding];
   readonly varying: Pick<Varying, 'first' | 'count' | 'origin' | 'maskOrigin'>;
 }
 
@@ -72,6 +82,13 @@ interface OutWindow {
   readonly indices: Binding;
   readonly varying: Pick<Varying, 'outOrigin' | 'outLength'>;
 }
+
+// What a threshold rests on; the first level of a sort by index. See lib/selection.wgsl.
+const bySample = 0;
+const byCounting = 1;
+const byCountingAll = 2;
+const amongCandidates = 3;
+const byIndex = 3;
 
 /**
  * Select the k best entries of every row and write them out.
@@ -88,146 +105,356 @@ export function select(
   results: SelectionResults,
 ): void {
   const maxWords = Math.floor(gpu.maxBindingBytes / 4);
-  const layout = layOut(sizes, maxWords);
-  const { guess, block, capacity, chunks, parts, sampleSize } = layout;
-  const rows = layout.slabs * layout.width;
-  const large = guess === 'large';
-  const scratch = (...shape: number[]): GpuTensor => gpu.empty('u32', [rows, ...shape]);
-  // Writable bindings may not overlap: each that a kernel leaves unused needs a buffer of its own.
-  const none = (): GpuTensor => gpu.empty('u32', [64]);
-  const state = scratch(stateWords);
-  const digits = large ? scratch(digitWords) : none();
-  const sample = large ? scratch(sampleSize) : none();
-  const marks = scratch(layout.words);
-  const tallies = scratch(chunks, 2);
-  // Beyond one block, a set needs no candidates: it is written while x is read.
-  const emits = !sizes.sorted && sizes.k > block;
-  const room = emits ? 1 : capacity;
-  const [candidates, ordered] = [scratch(room, 2), scratch(room, 2)];
-  const counters = block > few && !emits ? scratch(parts + 1, bins) : none();
-  const dummy: Binding = { tensor: source.x, offset: 0, length: Math.min(source.x.size, 64) };
-
+  const layout = layOut(sizes, maxWords, gpu.family === 'gpu');
+  const scratch = scratchFor(gpu, sizes, layout);
   for (const batch of batchesOf(sizes, layout)) {
-    const windows = windowsOf(source, sizes, layout, batch);
-    const outWindows = outWindowsOf(results, sizes, batch, maxWords);
-    const countSpan = spanOf(batch.a * sizes.inner + batch.b, batch.rows);
-    const counts: Binding = { tensor: results.counts, ...countSpan };
-    const perRow = Math.ceil(batch.rows / eight);
-    const lanes = (perRowOfX: number): number =>
-      perRowOfX === 1 ? perRow : (batch.rows * perRowOfX) / eight;
-
-    const blocks = emits ? 1 : Math.max(Math.ceil(sizes.k / block), 1);
-    gpu.clear(state);
-    for (let b = 0; b < blocks; b++) {
-      const slot = b * block;
-      const k = emits ? sizes.k : Math.min(block, sizes.k - slot);
-      const last = b === blocks - 1;
-      const common = {
-        k,
-        slot,
-        fill: last ? sizes.slots - slot : k,
-        after: b > 0 ? 1 : 0,
-        countOrigin: countSpan.origin,
-      };
-      const step = (
-        entry: string,
-        groups: number,
-        writes: readonly Binding[],
-        over: Partial<Varying> = {},
-      ): void =>
-        gpu.dispatch({
-          file: 'lib/selectionSteps.wgsl',
-          entry,
-          params: paramsOf(sizes, layout, batch, { ...common, ...over }, []),
-          reads: [dummy, dummy, dummy],
-          writes,
-          groups: gpu.grid(groups),
-        });
-      const stream = (
-        entry: string,
-        groups: number,
-        writes: readonly Binding[],
-        over: Partial<Varying> = {},
-        vector = false,
-      ): void => {
-        for (const w of windows) {
-          const constants = vector ? { VECTOR: canVector(sizes, batch, w, b) ? 1 : 0 } : {};
-          gpu.dispatch({
-            file: source.file,
-            entry,
-            constants,
-            params: paramsOf(sizes, layout, batch, { ...common, ...w.varying, ...over }, source.own ?? []),
-            reads: [w.x, w.x, w.mask],
-            writes,
-            groups: gpu.grid(groups),
-          });
-        }
-      };
-      const markAndDecide = (attempt: number): void => {
-        if (attempt > 0 && large) {
-          for (const level of [0, 1, 2]) {
-            stream(source.entries.count, lanes(chunks), [state, digits], { attempt, level });
-          }
-        }
-        stream(source.entries.mark, lanes(chunks), [state, digits, marks, tallies], { attempt }, true);
-        const over = { attempt, ...(emits ? { capacity: 0xffffffff } : {}) };
-        step('decide', perRow, [state, digits, sample, tallies], over);
-      };
-
-      if (k > 0) {
-        if (large) gpu.clear(digits);
-        if (emits) markAndDecide(2);
-        else {
-          if (large) {
-            const over = { chunks: sampleLanes, chunk: Math.ceil(sampleSize / sampleLanes) };
-            stream(source.entries.sample, lanes(sampleLanes), [state, digits, sample], over);
-            for (const level of [1, 2]) {
-              step('countSample', lanes(sampleLanes), [state, digits, sample], { ...over, level });
-            }
-          } else if (guess === 'small') stream(source.entries.guess, perRow, [state]);
-          markAndDecide(0);
-          if (guess !== 'all') markAndDecide(1);
-          stream(source.entries.collect, lanes(chunks), [state, digits, marks, tallies, candidates]);
-        }
-      }
-      let best = ordered;
-      if (k > 0 && !emits) {
-        if (k <= few) {
-          // A set of several blocks is emitted instead, so that a set here is never followed by another block.
-          step('sortFew', perRow, [state, digits, candidates, ordered], { level: sizes.sorted ? 0 : 3 });
-        } else {
-          for (const level of sizes.sorted ? [0, 1, 2] : [0, 1, 2, 3, 4, 5]) {
-            const [from, to] = level % 2 === 0 ? [candidates, ordered] : [ordered, candidates];
-            step('sortCount', lanes(parts), [state, digits, from, tallies, counters], { level });
-            step('sortScan', (batch.rows * bins) / eight, [state, digits, from, to, counters], { level });
-            step('sortMove', lanes(parts), [state, digits, from, to, counters], { level });
-            best = to;
-          }
-        }
-        if (!last) step('advance', perRow, [state, digits, candidates, ordered]);
-      }
-      for (const out of outWindows) {
-        const groups = Math.ceil((batch.rows * common.fill) / eight);
-        if (emits) {
-          const writes = [state, out.indices, marks, tallies, out.values];
-          stream(source.entries.emit, lanes(chunks), writes, out.varying);
-        }
-        // After `emit`, this only pads short rows and writes the counts.
-        const over = { ...out.varying, level: emits ? 1 : 0 };
-        stream(source.entries.write, groups, [state, counts, best, out.values, out.indices], over);
-      }
-    }
+    const run = new BatchRun(gpu, source, sizes, layout, scratch, batch, results, maxWords);
+    if (layout.short) run.selectShort();
+    else if (emits(sizes, layout)) run.emitAll();
+    else run.selectInBlocks();
   }
 }
 
-/** May entries be loaded four at a time? Only if every row is contiguous and starts at a multiple of four. */
-function canVector(sizes: SelectionSizes, batch: Batch, { varying }: Window, block: number): boolean {
-  const aligned = varying.origin % 4 === 0 && (batch.rows === 1 || sizes.length % 4 === 0);
-  return sizes.inner === 1 && sizes.maskInner === 0 && block === 0 && aligned;
+/** A set of more than one block is written while x is read: it needs no candidates. */
+function emits(sizes: SelectionSizes, layout: Layout): boolean {
+  return !sizes.sorted && sizes.k > layout.block;
+}
+
+type Scratch = Readonly<
+  Record<
+    'state' | 'digits' | 'sample' | 'marks' | 'tallies' | 'candidates' | 'ordered' | 'counters',
+    GpuTensor
+  >
+>;
+
+/** Buffers for one batch; those that a layout has no use for are small, but there, since each binding needs one. */
+function scratchFor(gpu: Gpu, sizes: SelectionSizes, layout: Layout): Scratch {
+  const rows = layout.slabs * layout.width;
+  const { short, tiles, room, parts, sampleSize, chunks, words, block } = layout;
+  const large = layout.guess === 'large';
+  const some = (wanted: boolean, ...shape: number[]): GpuTensor =>
+    gpu.empty('u32', wanted ? [rows, ...shape] : [64]);
+  const whole = !short && !emits(sizes, layout);
+  return {
+    state: some(!short, stateWords),
+    digits: some(large, digitWords),
+    sample: some(large, sampleSize),
+    marks: some(!short, words),
+    // Also one tally per part of the candidates.
+    tallies: some(!short, Math.max(chunks, parts), 2),
+    candidates: some(whole, room, 2),
+    ordered: some(whole && !tiles, room, 2),
+    counters: some(whole && !tiles && block > few, parts + 1, bins),
+  };
+}
+
+/** The selection from one batch of rows: a sequence of dispatches. */
+class BatchRun {
+  readonly #gpu: Gpu;
+  readonly #source: SelectionSource;
+  readonly #sizes: SelectionSizes;
+  readonly #layout: Layout;
+  readonly #scratch: Scratch;
+  readonly #batch: Batch;
+  readonly #windows: readonly Window[];
+  readonly #outWindows: readonly OutWindow[];
+  readonly #counts: Binding;
+  /** What holds for all dispatches of a block. */
+  #varying: Partial<Varying>;
+
+  constructor(
+    gpu: Gpu,
+    source: SelectionSource,
+    sizes: SelectionSizes,
+    layout: Layout,
+    scratch: Scratch,
+    batch: Batch,
+    results: SelectionResults,
+    maxWords: number,
+  ) {
+    this.#gpu = gpu;
+    this.#source = source;
+    this.#sizes = sizes;
+    this.#layout = layout;
+    this.#scratch = scratch;
+    this.#batch = batch;
+    this.#windows = windowsOf(source, sizes, layout, batch);
+    this.#outWindows = outWindowsOf(results, sizes, batch, maxWords);
+    const counts = spanOf(batch.a * sizes.inner + batch.b, batch.rows);
+    this.#counts = { tensor: results.counts, ...counts };
+    this.#varying = { k: sizes.k, fill: sizes.slots, slot: 0, after: 0, countOrigin: counts.origin };
+  }
+
+  /** Rows that one workgroup sorts whole. */
+  selectShort(): void {
+    const { sorted, length } = this.#sizes;
+    const room = Math.max(2 ** Math.ceil(Math.log2(length)), 2);
+    const { state, marks } = this.#scratch;
+    for (const out of this.#outWindows) {
+      const over = { ...out.varying, room, level: sorted ? 0 : byIndex };
+      const writes = [state, this.#counts, marks, out.values, out.indices];
+      this.#stream('tiles', this.#source.tiles.entries.short, this.#batch.rows, writes, over);
+    }
+  }
+
+  /** A set without candidates: the exact threshold first, by counting, and then straight to the results. */
+  emitAll(): void {
+    const { state, digits, marks, tallies, candidates } = this.#scratch;
+    this.#gpu.clear(state);
+    this.#gpu.clear(digits);
+    this.#mark(byCountingAll);
+    for (const out of this.#outWindows) {
+      const writes = [state, out.indices, marks, tallies, out.values];
+      this.#stream(
+        'serial',
+        this.#source.entries.emit,
+        this.#lanes(this.#layout.chunks),
+        writes,
+        out.varying,
+      );
+    }
+    // Only the padding of short rows, and the counts.
+    this.#write(candidates, 1);
+  }
+
+  /** Candidates, in order, written; block by block. */
+  selectInBlocks(): void {
+    const { k, slots, sorted } = this.#sizes;
+    const { block } = this.#layout;
+    const { state, digits, sample, ordered } = this.#scratch;
+    this.#gpu.clear(state);
+    for (let slot = 0; slot < Math.max(k, 1); slot += block) {
+      const more = slot + block < k;
+      const wanted = more ? block : k - slot;
+      this.#varying = {
+        ...this.#varying,
+        k: wanted,
+        slot,
+        fill: more ? block : slots - slot,
+        after: slot > 0 ? 1 : 0,
+      };
+      if (wanted > 0) {
+        if (this.#layout.guess === 'large') this.#gpu.clear(digits);
+        this.#guess();
+        this.#mark(bySample);
+        if (this.#layout.guess !== 'none') this.#mark(byCounting);
+        this.#collect();
+      }
+      const best = wanted > 0 ? this.#order(sorted) : ordered;
+      if (more) this.#step('advance', this.#perRow(), [state, digits, sample, best]);
+      this.#write(best, 0);
+    }
+  }
+
+  #guess(): void {
+    const { state, digits, sample } = this.#scratch;
+    const { guess, sampleSize, rank, workgroup } = this.#layout;
+    if (guess === 'none') return;
+    if (guess === 'small') {
+      this.#stream('serial', this.#source.entries.guess, this.#perRow(), [state]);
+      return;
+    }
+    const writes = [state, digits, sample];
+    const each = workgroup < 64 ? 4 : 1;
+    const takers = roundUp(sampleSize / each, workgroup);
+    const take = { chunks: takers, chunk: each };
+    this.#stream('serial', this.#source.entries.sample, this.#lanes(takers), writes, take);
+    const rankers = roundUp(sampleSize / 8, workgroup);
+    const level = byLargest(rank, sampleSize) ? 0 : 1;
+    this.#step('rankPivots', this.#lanes(rankers), writes, { chunks: rankers, level });
+  }
+
+  /** Find the threshold, mark what reaches it, and decide what becomes of the marked. */
+  #mark(attempt: number): void {
+    const { state, digits, sample, marks, tallies } = this.#scratch;
+    const { tiles, chunks, guess } = this.#layout;
+    const kind = tiles ? 'tiles' : 'serial';
+    const entries = tiles ? this.#source.tiles.entries : this.#source.entries;
+    const groups = tiles ? this.#batch.rows * chunks : this.#lanes(chunks);
+    if (attempt !== bySample && guess === 'large') {
+      for (const level of [0, 1, 2]) {
+        this.#stream(kind, entries.count, groups, [state, digits], { attempt, level });
+      }
+    }
+    this.#stream(kind, entries.mark, groups, [state, digits, marks, tallies], { attempt });
+    // A set that is emitted has no candidates that would have to fit anywhere.
+    const over = attempt === byCountingAll ? { attempt, capacity: 0xffffffff } : { attempt };
+    const writes = [state, digits, sample, tallies];
+    if (tiles) this.#stepTiles('decideTiles', this.#batch.rows, writes, over);
+    else this.#step('decide', this.#perRow(), writes, over);
+  }
+
+  #collect(): void {
+    const { state, digits, marks, tallies, candidates } = this.#scratch;
+    const { tiles, chunks } = this.#layout;
+    const writes = [state, digits, marks, tallies, candidates];
+    if (tiles) {
+      this.#stream('tiles', this.#source.tiles.entries.collect, this.#batch.rows * chunks, writes);
+    } else this.#stream('serial', this.#source.entries.collect, this.#lanes(chunks), writes);
+  }
+
+  /** Put the candidates in order, or bring them down to k by ascending index. Returns where they are then. */
+  #order(sorted: boolean): GpuTensor {
+    const { tiles, guess, parts } = this.#layout;
+    if (tiles) {
+      this.#sortTiles(0);
+      if (!sorted) this.#sortTiles(byIndex);
+      return this.#scratch.candidates;
+    }
+    if ((this.#varying.k ?? 0) <= few) return this.#sortFew(sorted);
+    // Where there are counts for digits, a set is found without sorting.
+    return !sorted && guess === 'large' && parts > 1 ? this.#keep() : this.#sortByDigits(sorted);
+  }
+
+  #sortFew(sorted: boolean): GpuTensor {
+    const { state, digits, candidates, ordered } = this.#scratch;
+    const over = { level: sorted ? 0 : byIndex };
+    this.#step('sortFew', this.#perRow(), [state, digits, candidates, ordered], over);
+    return ordered;
+  }
+
+  #sortByDigits(sorted: boolean): GpuTensor {
+    const { state, digits, tallies, counters, candidates, ordered } = this.#scratch;
+    const lanes = this.#lanes(this.#layout.parts);
+    let [from, to] = [candidates, ordered];
+    for (let level = 0; level < (sorted ? 3 : 6); level++) {
+      this.#step('sortCount', lanes, [state, digits, from, tallies, counters], { level });
+      // One invocation per digit: more of them per workgroup, since each has little to do.
+      const scanners = (this.#batch.rows * bins) / 64;
+      const constants = { WORKGROUP: 64 };
+      this.#step('sortScan', scanners, [state, digits, from, to, counters], { level }, constants);
+      this.#step('sortMove', lanes, [state, digits, from, to, counters], { level });
+      [from, to] = [to, from];
+    }
+    return from;
+  }
+
+  /** Drop the candidates that are too many, by their exact threshold. */
+  #keep(): GpuTensor {
+    const { state, digits, tallies, candidates, ordered, sample } = this.#scratch;
+    const { parts } = this.#layout;
+    const lanes = this.#lanes(parts);
+    const over = { attempt: amongCandidates, chunks: parts };
+    this.#gpu.clear(digits);
+    for (const level of [0, 1, 2]) {
+      this.#step('countCandidates', lanes, [state, digits, candidates], { ...over, level });
+    }
+    this.#step('tallyCandidates', lanes, [state, digits, candidates, tallies], over);
+    this.#step('decide', this.#perRow(), [state, digits, sample, tallies], over);
+    this.#step('keepCandidates', lanes, [state, digits, candidates, tallies, ordered], over);
+    return ordered;
+  }
+
+  /** A bitonic sort in place: within tiles first, then in blocks of growing size. */
+  #sortTiles(by: number): void {
+    const { state, digits, candidates } = this.#scratch;
+    const { room } = this.#layout;
+    const { rows } = this.#batch;
+    const writes = [state, digits, candidates];
+    const tiles = (rows * room) / sortTile;
+    this.#stepTiles('sortTiles', tiles, writes, { after: by });
+    for (let block = 2 * sortTile; block <= room; block *= 2) {
+      for (let distance = block / 2; distance >= sortTile; distance /= 2) {
+        const over = { level: block, distance, after: by };
+        this.#stepTiles('sortApart', (rows * room) / 2 / 256, writes, over);
+      }
+      this.#stepTiles('sortWithin', tiles, writes, { level: block, after: by });
+    }
+  }
+
+  #write(best: GpuTensor, level: number): void {
+    const { state } = this.#scratch;
+    const groups = Math.ceil((this.#batch.rows * (this.#varying.fill ?? 0)) / 64);
+    for (const out of this.#outWindows) {
+      const writes = [state, this.#counts, best, out.values, out.indices];
+      const over = { ...out.varying, level };
+      this.#stream('serial', this.#source.entries.write, groups, writes, over, { WORKGROUP: 64 });
+    }
+  }
+
+  #perRow(): number {
+    return Math.ceil(this.#batch.rows / this.#layout.workgroup);
+  }
+
+  /** Workgroups for so many invocations per row. */
+  #lanes(perRow: number): number {
+    return perRow === 1 ? this.#perRow() : (this.#batch.rows * perRow) / this.#layout.workgroup;
+  }
+
+  /** A serial step that does not read x. */
+  #step(
+    entry: string,
+    groups: number,
+    writes: readonly Binding[],
+    over: Partial<Varying> = {},
+    constants: Record<string, number> = { WORKGROUP: this.#layout.workgroup },
+  ): void {
+    this.#dispatch('lib/selectionSteps.wgsl', entry, groups, this.#nothing(), writes, over, constants);
+  }
+
+  #stepTiles(entry: string, groups: number, writes: readonly Binding[], over: Partial<Varying> = {}): void {
+    this.#dispatch('lib/selectionTiles.wgsl', entry, groups, this.#nothing(), writes, over, {});
+  }
+
+  /** A step that reads x, once per window. */
+  #stream(
+    kind: 'serial' | 'tiles',
+    entry: string,
+    groups: number,
+    writes: readonly Binding[],
+    over: Partial<Varying> = {},
+    constants: Record<string, number> = kind === 'serial' ? { WORKGROUP: this.#layout.workgroup } : {},
+  ): void {
+    const file = kind === 'serial' ? this.#source.file : this.#source.tiles.file;
+    const { mark } = kind === 'serial' ? this.#source.entries : this.#source.tiles.entries;
+    for (const w of this.#windows) {
+      const vector = entry === mark && this.#canVector(w) ? { VECTOR: 1 } : {};
+      this.#dispatch(
+        file,
+        entry,
+        groups,
+        w.reads,
+        writes,
+        { ...w.varying, ...over },
+        { ...constants, ...vector },
+      );
+    }
+  }
+
+  /** May entries be loaded four at a time? Only if every row is contiguous and starts at a multiple of four. */
+  #canVector({ varying }: Window): boolean {
+    const { inner, length, maskInner } = this.#sizes;
+    const aligned = varying.origin % 4 === 0 && (this.#batch.rows === 1 || length % 4 === 0);
+    return (
+      inner === 1 && maskInner === 0 && this.#varying.after === 0 && aligned && this.#layout.chunk % 4 === 0
+    );
+  }
+
+  /** Bindings for steps that do not read x. */
+  #nothing(): readonly Binding[] {
+    const { x } = this.#source;
+    const dummy = { tensor: x, offset: 0, length: Math.min(x.size, 64) };
+    return [dummy, dummy, dummy];
+  }
+
+  #dispatch(
+    file: string,
+    entry: string,
+    groups: number,
+    reads: readonly Binding[],
+    writes: readonly Binding[],
+    over: Partial<Varying>,
+    constants: Record<string, number>,
+  ): void {
+    const v = { ...this.#varying, ...over };
+    const params = paramsOf(this.#sizes, this.#layout, this.#batch, v, this.#source.own ?? []);
+    this.#gpu.dispatch({ file, entry, constants, params, reads, writes, groups: this.#gpu.grid(groups) });
+  }
 }
 
 function windowsOf(source: SelectionSource, sizes: SelectionSizes, layout: Layout, batch: Batch): Window[] {
   const { length, inner, maskInner } = sizes;
+  const { x, second = x, mask } = source;
   const slabs = batch.rows / batch.width;
   const out: Window[] = [];
   for (let first = 0; first < Math.max(length, 1); first += layout.window) {
@@ -236,12 +463,10 @@ function windowsOf(source: SelectionSource, sizes: SelectionSizes, layout: Layou
     const entries = (slabs - 1) * length + count;
     const start = (batch.a * length + first) * inner + batch.b;
     const span = spanOf(start, Math.max((entries - 1) * inner + batch.width, 0));
-    const maskWhole = maskInner === inner;
-    const maskSpan = maskWhole ? span : spanOf(batch.a * length + first, entries);
-    const x = { tensor: source.x, ...span };
+    const maskSpan = maskInner === inner ? span : spanOf(batch.a * length + first, entries);
+    const whole = { tensor: x, ...span };
     out.push({
-      x,
-      mask: source.mask === undefined ? x : { tensor: source.mask, ...maskSpan },
+      reads: [whole, { tensor: second, ...span }, mask === undefined ? whole : { tensor: mask, ...maskSpan }],
       varying: { first, count, origin: span.origin, maskOrigin: maskSpan.origin },
     });
   }
@@ -290,10 +515,12 @@ function paramsOf(
     v.chunks ?? layout.chunks,
     layout.words,
     v.capacity ?? layout.capacity,
+    v.room ?? layout.room,
     layout.sampleSize,
+    layout.draws,
     layout.stride,
     layout.rank,
-    v.attempt ?? 0,
+    v.attempt ?? bySample,
     v.level ?? 0,
     layout.parts,
     sizes.largest ? 1 : 0,
@@ -306,6 +533,8 @@ function paramsOf(
     v.outOrigin ?? 0,
     v.outLength ?? 0,
     v.countOrigin ?? 0,
+    v.distance ?? 0,
+    0,
   ];
   return [...fields, ...own, ...new Array<number>(8 - own.length).fill(0)];
 }

@@ -15,22 +15,37 @@ export interface SelectionSizes {
   readonly maskInner: number;
 }
 
-/** How the rows of one call are worked on. */
-export interface Layout {
-  /** all: every entry is a candidate; small: a guess by one invocation; large: a sample, counted digit by digit. */
-  readonly guess: 'all' | 'small' | 'large';
-  /** One entry out of so many is sampled, and the threshold is the rank-th largest of these. */
-  readonly stride: number;
-  readonly rank: number;
+/** How the threshold of a row is guessed, and what follows from that. */
+interface Guess {
+  /** none: every entry is a candidate; small: by one invocation; large: by ranking pivots against a sample. */
+  readonly guess: 'none' | 'small' | 'large';
+  /** Keys in the sample; each is the largest of `draws` entries, one out of every `stride`. */
   readonly sampleSize: number;
-  /** Results per block, and candidates that fit per row. */
+  readonly draws: number;
+  readonly stride: number;
+  /** The threshold is about the rank-th largest key of the sample. */
+  readonly rank: number;
+  /** Candidates that are likely to be enough room. */
+  readonly likely: number;
+}
+
+/** How the rows of one call are worked on. */
+export interface Layout extends Guess {
+  /** Kernels with shared memory, a workgroup per chunk; else serial ones, an invocation per chunk. */
+  readonly tiles: boolean;
+  /** Tiles, and rows so short that one kernel does it all. */
+  readonly short: boolean;
+  /** Invocations per workgroup of the serial kernels. */
+  readonly workgroup: number;
+  /** Results per block, candidates that fit per row, and the distance between the candidates of two rows. */
   readonly block: number;
   readonly capacity: number;
-  /** Entries per chunk, chunks per row (1 or a multiple of 8), words of marks per row. */
+  readonly room: number;
+  /** Entries per chunk, chunks per row, words of marks per row. */
   readonly chunk: number;
   readonly chunks: number;
   readonly words: number;
-  /** Parts of a row's candidates that are sorted side by side: 1 or a multiple of 8. */
+  /** Parts of a row's candidates that are worked on side by side: 1 or a multiple of the workgroup. */
   readonly parts: number;
   /** Entries of a row in one window of x. */
   readonly window: number;
@@ -47,76 +62,150 @@ export interface Batch {
   readonly rows: number;
 }
 
-/** Rows longer than this are sampled on a large scale, shorter ones by one invocation each. */
+/** Up to this k the serial kernels put candidates in order by insertion, without counters. */
+export const few = 32;
+/** Digits of a key have so many values; counts of three levels per row, and eight words to spare. */
+export const bins = 2048;
+export const digitWords: number = 8 + 3 * bins;
+export const stateWords = 16;
+/** Entries of a row that one workgroup sorts whole, and of a tile of a larger sort. */
+export const sortTile = 1024;
+/** Entries per chunk of a workgroup. */
+const tileChunk = 8192;
+/** The serial kernels sample rows longer than this on a large scale, shorter ones by one invocation each. */
 const longRow = 16384;
-/** Entries in a large sample: of 16384 entries, the share of the threshold comes out within a few percent. */
-const sampleGoal = 16384;
-/** Entries in a small one, and the highest rank that its list of best keys can hold. */
+/** The small sample of a short row, and the highest rank that its list of best keys can hold. */
 const smallSample = 128;
 const smallRank = 32;
-/** Up to this k the candidates are put in order by insertion, without counters. */
-export const few = 32;
 /** Words that one scratch buffer of a batch should not exceed, unless a single row needs more. */
 const scratchWords = 2 ** 23;
 
 /** Choose how to select, for buffers bound in windows of at most `maxWords` words. */
-export function layOut(sizes: SelectionSizes, maxWords: number): Layout {
-  const { outer, length, inner, k } = sizes;
-  // Candidates are pairs of words, and there should be room for twice as many as are wanted.
-  const block = Math.max(Math.min(k, Math.floor(maxWords / 4)), 1);
-  const many = outer * inner >= 64;
-
+export function layOut(sizes: SelectionSizes, maxWords: number, onGpu: boolean): Layout {
+  const { outer, length, inner, k, sorted } = sizes;
   // Windows may start anywhere in the tensor, but a binding only at a multiple of 64 elements.
   const usable = maxWords - 64;
   const slab = length * inner;
   const fits = slab <= usable;
-  const guess = guessFor(length, block, k > block, Math.floor(maxWords / 2), fits);
-  const lanes = length > longRow ? Math.ceil(length / 32768) : many ? 0 : Math.ceil(length / 4096);
-  const wantedChunks = lanes === 0 && fits ? 1 : 8 * Math.min(Math.max(lanes, 1), 64);
-  const wantedChunk = Math.max(Math.ceil(length / wantedChunks / 32) * 32, 32);
-  const entries = fits ? length : Math.max(Math.floor(usable / inner), 1);
-  const chunk = fits ? wantedChunk : Math.min(wantedChunk, entries);
-  const chunks = wantedChunks === 1 ? 1 : Math.ceil(length / chunk / 8) * 8;
-  const window = fits ? Math.max(length, 1) : Math.floor(entries / chunk) * chunk;
-  const words = chunks * Math.ceil(chunk / 32);
-  // Eight lanes at a time, each with counters of its own, as far as these fit into one binding.
-  const sorters = Math.min(Math.ceil(guess.capacity / 2048), 64, Math.floor((maxWords / 2048 - 1) / 8));
-  const parts = (many && guess.capacity <= longRow) || sorters < 1 ? 1 : 8 * sorters;
+  // Candidates are pairs of words, and there should be room for twice as many as are wanted.
+  const maxPairs = onGpu ? 2 ** Math.floor(Math.log2(maxWords / 2)) : Math.floor(maxWords / 2);
+  const block = Math.max(Math.min(k, Math.floor(maxPairs / 2)), 1);
+  const several = k > block;
+  // Short rows that are cut by windows are too many to give each a tile.
+  const tiles = onGpu && (sorted || !several) && (fits || length > sortTile);
+  const short = tiles && length <= sortTile;
+  const guess = tiles
+    ? guessOnGpu(length, block, several, maxPairs)
+    : guessOnCpu(length, block, several, maxPairs, fits);
+  const workgroup = onGpu ? 64 : 8;
 
-  const counters = block > few ? (parts + 1) * 2048 : 0;
-  const counts = guess.guess === 'large' ? 6 * 2048 : 0;
-  const perRow = Math.max(guess.capacity * 2, guess.sampleSize, words, chunks * 2, counters, counts, 16);
-  const rows = Math.max(Math.floor(Math.min(scratchWords, maxWords) / perRow), 1);
-  const slabs = clamp(Math.floor(rows / inner), 1, Math.max(Math.min(outer, Math.floor(usable / slab)), 1));
+  const many = outer * inner >= 64;
+  const entries = fits ? length : Math.max(Math.floor(usable / inner), 1);
+  const chunk = Math.min(
+    tiles ? tileChunk : serialChunk(length, workgroup, fits && many),
+    fits ? Infinity : entries,
+  );
+  const single = !tiles && chunk >= length && fits;
+  const chunks = single
+    ? 1
+    : tiles
+      ? Math.ceil(length / chunk)
+      : roundUp(Math.ceil(length / chunk), workgroup);
+  const words = chunks * Math.ceil(chunk / 32);
+  const window = fits ? Math.max(length, 1) : Math.floor(entries / chunk) * chunk;
+  const capacity = Math.min(Math.max(guess.likely, block), maxPairs);
+  const room = tiles ? Math.max(2 ** Math.ceil(Math.log2(capacity)), sortTile) : capacity;
+
+  // Lanes with counters of their own, as far as these fit into one binding.
+  const sorters = Math.min(
+    Math.ceil(capacity / 256 / workgroup),
+    512 / workgroup,
+    Math.floor((maxWords / bins - 1) / workgroup),
+  );
+  const parts = (many && capacity <= longRow) || sorters < 1 ? 1 : workgroup * sorters;
+  const perRow = Math.max(
+    room * 2,
+    guess.sampleSize,
+    words,
+    chunks * 2,
+    guess.guess === 'large' ? digitWords : stateWords,
+    tiles || block <= few ? 0 : (parts + 1) * bins,
+  );
+  const rows = Math.max(Math.floor(Math.min(scratchWords, maxWords) / (short ? stateWords : perRow)), 1);
   const width = Math.min(inner, rows);
-  return { ...guess, block, chunk, chunks, words, parts, window, slabs: width === inner ? slabs : 1, width };
+  const slabs = clamp(Math.floor(rows / inner), 1, clamp(Math.floor(usable / slab), 1, outer));
+  return {
+    ...guess,
+    tiles,
+    short,
+    workgroup,
+    block,
+    capacity: tiles ? room : capacity,
+    room,
+    chunk,
+    chunks,
+    words,
+    parts,
+    window,
+    slabs: width === inner ? slabs : 1,
+    width,
+  };
+}
+
+/** A workgroup belongs to one row, or every invocation to a row of its own where there are many short ones. */
+function serialChunk(length: number, workgroup: number, many: boolean): number {
+  if (length <= longRow && many) return Math.max(length, 1);
+  const groups = clamp(Math.ceil(length / (length > longRow ? 4096 : 512) / workgroup), 1, 64);
+  return roundUp(Math.ceil(length / (workgroup * groups)), 32);
+}
+
+function guessOnCpu(n: number, k: number, several: boolean, maxPairs: number, fits: boolean): Guess {
+  if (several || n > Math.min(longRow, maxPairs)) return largeGuess(n, k, several, maxPairs, 1024);
+  const stride = Math.max(Math.ceil(n / smallSample), 4);
+  const rank = beyond(k / stride);
+  if (!fits || rank > smallRank || rank * stride > 0.6 * n) return noGuess(n);
+  return { guess: 'small', sampleSize: 0, draws: 1, stride, rank, likely: n };
+}
+
+function guessOnGpu(n: number, k: number, several: boolean, maxPairs: number): Guess {
+  if (!several && n <= Math.min(4 * sortTile, maxPairs)) return noGuess(n);
+  return largeGuess(n, k, several, maxPairs, 2048);
 }
 
 /**
- * A threshold that lets through at least k entries, but hardly more. Of n entries one in `stride` is sampled; about
- * k / stride of the k best are among them, give or take the square root. The rank lies four deviations further on, so
- * that the guess fails once in ten thousand rows (at random: the second attempt is exact).
+ * The sample is a number of keys, each the largest of some entries drawn from the row: up to eight, as long as the k best
+ * entries are behind less than half of the keys. That tells as much about the threshold as all the entries drawn would,
+ * in an eighth of the keys.
  */
-function guessFor(
-  n: number,
-  k: number,
-  several: boolean,
-  maxPairs: number,
-  fits: boolean,
-): Pick<Layout, 'guess' | 'stride' | 'rank' | 'sampleSize' | 'capacity'> {
-  const large = several || n > Math.min(longRow, maxPairs);
-  const stride = Math.max(Math.ceil(n / (large ? sampleGoal : smallSample)), large ? 1 : 4);
-  const rank = Math.ceil(k / stride + 4 * Math.sqrt(k / stride) + 3);
-  const sampleSize = Math.floor(n / stride);
-  if (large && (n > maxPairs || several || rank < 0.8 * sampleSize)) {
-    const likely = (rank + 6 * Math.sqrt(rank) + 8) * stride;
-    const capacity = Math.min(n, maxPairs, Math.max(k, Math.ceil(likely)));
-    return { guess: 'large', stride, rank, sampleSize, capacity };
-  }
-  if (!large && fits && rank <= smallRank && rank < 0.6 * sampleSize) {
-    return { guess: 'small', stride, rank, sampleSize: 0, capacity: n };
-  }
-  return { guess: 'all', stride: 1, rank: 1, sampleSize: 0, capacity: Math.max(n, 1) };
+function largeGuess(n: number, k: number, several: boolean, maxPairs: number, goal: number): Guess {
+  const share = k / n;
+  const draws = Math.min(Math.max(Math.floor(0.5 / share), 1), 8);
+  const stride = Math.max(Math.ceil(n / goal / draws), 1);
+  const sampleSize = Math.floor(n / stride / draws / 8) * 8;
+  const rank = beyond(sampleSize * (1 - (1 - share) ** draws));
+  if (!several && n <= maxPairs && rank > 0.8 * sampleSize) return noGuess(n);
+  // How far beyond that rank the pivot that is taken may lie, as the distance between the ranks of pivots grows.
+  const gap = byLargest(rank, sampleSize) ? Math.exp((8 * rank) / sampleSize) : 8;
+  const highest = Math.min((rank + 6 * Math.sqrt(rank) + 8 * gap) / sampleSize, 1);
+  const likely = Math.min(Math.ceil((1 - (1 - highest) ** (1 / draws)) * n) + 64, n);
+  return { guess: 'large', sampleSize, draws, stride, rank, likely };
+}
+
+/** Are the largest of every eight keys dense enough around a rank to serve as pivots? */
+export function byLargest(rank: number, sampleSize: number): boolean {
+  return rank <= sampleSize / 4;
+}
+
+/**
+ * A rank in a sample that surely lies behind the k best, of which `expected` are in the sample, give or take the square
+ * root: four deviations further on, so that the guess fails once in ten thousand rows. The second attempt is exact.
+ */
+function beyond(expected: number): number {
+  return Math.ceil(expected + 4 * Math.sqrt(expected) + 3);
+}
+
+function noGuess(n: number): Guess {
+  return { guess: 'none', sampleSize: 0, draws: 1, stride: 1, rank: 1, likely: Math.max(n, 1) };
 }
 
 /** Cut all rows into batches. */
@@ -147,4 +236,8 @@ export function spanOf(start: number, length: number): Span {
 
 function clamp(value: number, low: number, high: number): number {
   return Math.min(Math.max(value, low), high);
+}
+
+export function roundUp(value: number, step: number): number {
+  return Math.ceil(value / step) * step;
 }
