@@ -7,6 +7,7 @@ import { planGumbelNoise } from './ops/gumbelNoise.ts';
 import { planAnnAdd, planAnnSearch, planHierarchicalAnn } from './ops/hierarchicalAnn.ts';
 import type { Ops } from './ops/index.ts';
 import { planKMeans } from './ops/kMeans.ts';
+import { planLayerNorm, planLayerNormBackward } from './ops/layerNorm.ts';
 import { planLerp, planLerpBackward } from './ops/lerp.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
 import { planRandomBits } from './ops/randomBits.ts';
@@ -43,4 +44,6 @@ export const plans: {
   topKBackward: planTopKBackward,
   maxState: planMaxState,
   maxStateBackward: planMaxStateBackward,
+  layerNorm: planLayerNorm,
+  layerNormBackward: planLayerNormBackward,
 };

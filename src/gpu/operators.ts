@@ -8,6 +8,7 @@ import { gumbelNoise } from './gumbelNoise.ts';
 import { hierarchicalAnn, hierarchicalAnnAdd } from './hierarchicalAnn.ts';
 import { hierarchicalAnnSearch } from './hierarchicalAnnSearch.ts';
 import { kMeans } from './kMeans.ts';
+import { layerNorm, layerNormBackward } from './layerNorm.ts';
 import { lerp, lerpBackward } from './lerp.ts';
 import { maxState, maxStateBackward } from './maxState.ts';
 import { randomBits } from './randomBits.ts';
@@ -43,5 +44,7 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     maxState: (abc, alphas, options) => maxState(gpu, abc, alphas, options),
     maxStateBackward: (dy, abc, alphas, states, options) =>
       maxStateBackward(gpu, dy, abc, alphas, states, options),
+    layerNorm: (x, gamma, beta, options) => layerNorm(gpu, x, gamma, beta, options),
+    layerNormBackward: (dy, x, gamma, mean, rstd) => layerNormBackward(gpu, dy, x, gamma, mean, rstd),
   };
 }

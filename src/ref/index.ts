@@ -7,6 +7,7 @@ export { gumbelNoise } from './gumbelNoise.ts';
 export { hierarchicalAnn, hierarchicalAnnAdd } from './hierarchicalAnn.ts';
 export { hierarchicalAnnSearch } from './hierarchicalAnnSearch.ts';
 export { kMeans } from './kMeans.ts';
+export { layerNorm, layerNormBackward } from './layerNorm.ts';
 export { lerp, lerpBackward } from './lerp.ts';
 export { maxState, maxStateBackward } from './maxState.ts';
 export { randomBits } from './randomBits.ts';

@@ -7,6 +7,7 @@ import { cases as gradientClip } from './gradientClip.ts';
 import { cases as gumbelNoise } from './gumbelNoise.ts';
 import { cases as hierarchicalAnn } from './hierarchicalAnn.ts';
 import { cases as kMeans } from './kMeans.ts';
+import { cases as layerNorm } from './layerNorm.ts';
 import { cases as lerp } from './lerp.ts';
 import { cases as maxState } from './maxState.ts';
 import { cases as randomBits } from './randomBits.ts';
@@ -28,6 +29,7 @@ export const cases: readonly Case[] = [
   ...adamW,
   ...embedding,
   ...maxState,
+  ...layerNorm,
 ];
 
 export type { Case } from './case.ts';

@@ -8,6 +8,7 @@ import { judgeEmbeddingBackward } from './embedding.ts';
 import { judgeGradientClip } from './gradientClip.ts';
 import { judgeAnn, judgeAnnAdd, judgeAnnSearch } from './hierarchicalAnn.ts';
 import { judgeKMeans } from './kMeans.ts';
+import { judgeLayerNorm, judgeLayerNormBackward } from './layerNorm.ts';
 import { judgeLerp, judgeLerpBackward } from './lerp.ts';
 import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
 import { judgeSampleLogits } from './sampleLogits.ts';
@@ -47,6 +48,8 @@ const judges: Readonly<Record<string, Judge>> = {
   hierarchicalAnnAdd: judgeAnnAdd,
   hierarchicalAnnSearch: judgeAnnSearch,
   kMeans: judgeKMeans,
+  layerNorm: judgeLayerNorm,
+  layerNormBackward: judgeLayerNormBackward,
 };
 
 /** Compare the outputs of a call of the named operator. */

@@ -13,6 +13,7 @@ import {
   hierarchicalAnnSearchContract,
 } from './hierarchicalAnn.ts';
 import { type KMeansOps, kMeansContract } from './kMeans.ts';
+import { type LayerNormOps, layerNormBackwardContract, layerNormContract } from './layerNorm.ts';
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
@@ -33,7 +34,8 @@ export interface Ops<T extends AnyTensor>
     MaxStateOps<T>,
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
-    TopKOps<T> {}
+    TopKOps<T>,
+    LayerNormOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
 export const contracts: readonly Contract[] = [
@@ -59,6 +61,8 @@ export const contracts: readonly Contract[] = [
   hierarchicalAnnContract,
   hierarchicalAnnAddContract,
   hierarchicalAnnSearchContract,
+  layerNormContract,
+  layerNormBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';
