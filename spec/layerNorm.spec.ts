@@ -7,7 +7,7 @@ import { noiseArray } from '../src/verify/case.ts';
 import { cases } from '../src/verify/layerNorm.ts';
 import { describeDevice } from './support/device.ts';
 import { expectGradient } from './support/gradcheck.ts';
-import { expectKills, type Mutant } from './support/mutants.ts';
+import { type Check, expectKills, type Mutant } from './support/mutants.ts';
 import { size, tameFloat, tensorOf } from './support/tensors.ts';
 import { compareTwins, expectSameBits, expectTwins, runGpu, runRef } from './support/twins.ts';
 import { describeVectors } from './support/vectors.ts';
@@ -120,48 +120,88 @@ describe('bad calls are refused before any work', () => {
   });
 });
 
-/** Wrong in both families, then by family. */
-const wrong: readonly Mutant[] = [
-  {
-    name: 'the remainder of the mean is dropped',
-    from: '(x[origin + j] - first) - remainder',
-    to: '(x[origin + j] - first)',
-    all: true,
-  },
-  { name: 'divided by D - 1', from: 'sums.y / f32(params.width)', to: 'sums.y / f32(params.width - 1u)' },
-  { name: 'eps outside of the root', from: '0.0) + params.eps);', to: '0.0)) + params.eps;' },
-  { name: 'beta is forgotten', from: ' + beta[j]', to: '', all: true },
-  { name: 'the last column is left out', from: 'j < params.width', to: 'j + 1u < params.width', all: true },
-];
-const wrongBackward: readonly Mutant[] = [
-  { name: 'mean(g) is not taken off', from: '(g - meanG)', to: 'g' },
-  { name: 'mean(g u) is not taken off', from: ' - u * meanGU', to: '' },
-  { name: 'gamma is forgotten', from: 'dy[origin + j] * scale[j]', to: 'dy[origin + j]', all: true },
-  {
-    name: 'the remainder is left out of u',
-    from: 'values[origin + j] - saved[row]) - remainder)',
-    to: 'values[origin + j] - saved[row]))',
-  },
-  { name: 'the remainder is left out of dGamma', from: 'center[row]) - shift[row])', to: 'center[row]))' },
-  {
-    name: 'the last row of a chunk is left out',
-    from: 'row < min(first + params.chunk, params.rows)',
-    to: 'row + 1u < min(first + params.chunk, params.rows)',
-  },
-  {
-    name: 'a chunk is left out',
-    from: 'chunk < params.chunks; chunk++',
-    to: 'chunk + 1u < params.chunks; chunk++',
-  },
-];
-const wrongTiles: readonly Mutant[] = [
-  { name: 'a step of the tree is skipped', from: 'half > 0u; half /= 2u', to: 'half > 1u; half /= 2u' },
-  {
-    name: 'an invocation is left out',
-    from: 'var sums = vec2f(0.0);\n  for (var j = local;',
-    to: 'var sums = vec2f(0.0);\n  for (var j = max(local, 1u);',
-  },
-];
+/** Wrong kernels by the entry points that they change. Those of rows are shared by one invocation and one workgroup. */
+const wrong: Record<'rows' | 'quads' | 'tiles' | 'backward' | 'backwardQuads', readonly Mutant[]> = {
+  rows: [
+    {
+      name: 'the remainder of the mean is dropped',
+      from: '(x[origin + j] - first) - remainder',
+      to: '(x[origin + j] - first)',
+    },
+    { name: 'divided by D - 1', from: 'sums.y / f32(params.width)', to: 'sums.y / f32(params.width - 1u)' },
+    {
+      name: 'eps outside of the root',
+      from: 'inverseSqrt(variance(sums) + params.eps)',
+      to: 'inverseSqrt(variance(sums)) + params.eps',
+      all: true,
+    },
+    { name: 'beta is forgotten', from: ' + beta[j]', to: '' },
+    {
+      name: 'the last column is left out',
+      from: 'j < params.width;',
+      to: 'j + 1u < params.width;',
+      all: true,
+    },
+    {
+      name: 'a first value far from the mean is kept',
+      from: 'if (isFar(sums))',
+      to: 'if (false)',
+      all: true,
+    },
+  ],
+  tiles: [
+    { name: 'a step of the tree is skipped', from: 'half > 0u; half /= 2u', to: 'half > 1u; half /= 2u' },
+    {
+      name: 'an invocation is left out',
+      from: 'vec4f(deviations(origin, first, local, TILE)',
+      to: 'vec4f(deviations(origin, first, max(local, 1u), TILE)',
+      all: true,
+    },
+  ],
+  quads: [
+    {
+      name: 'the remainder of the mean is dropped',
+      from: '(x4[origin + j] - first) - remainder',
+      to: '(x4[origin + j] - first)',
+    },
+    { name: 'beta is forgotten', from: ' + beta4[j]', to: '' },
+    {
+      name: 'a column of four is left out of the sum',
+      from: 'dot(sums, vec4f(1.0))',
+      to: 'dot(sums.xyz, vec3f(1.0))',
+    },
+  ],
+  backward: [
+    { name: 'mean(g) is not taken off', from: '((g - means.y) - u * means.z)', to: '(g - u * means.z)' },
+    { name: 'mean(g u) is not taken off', from: '((g - means.y) - u * means.z)', to: '(g - means.y)' },
+    { name: 'gamma is forgotten', from: 'dy[origin + j] * scale[j]', to: 'dy[origin + j]', all: true },
+    {
+      name: 'the remainder is left out of u',
+      from: '(values[origin + j] - saved[row]) - means.x',
+      to: 'values[origin + j] - saved[row]',
+    },
+    { name: 'the remainder is left out of dGamma', from: 'center[row]) - shift[row])', to: 'center[row]))' },
+    {
+      name: 'the last row of a chunk is left out',
+      from: 'row < min(first + params.chunk, params.rows)',
+      to: 'row + 1u < min(first + params.chunk, params.rows)',
+    },
+    {
+      name: 'a chunk is left out',
+      from: 'chunk < params.chunks; chunk++',
+      to: 'chunk + 1u < params.chunks; chunk++',
+    },
+  ],
+  backwardQuads: [
+    { name: 'a column of four is left out of a sum', from: 'dot(sumGC, one)', to: 'sumGC.x' },
+    {
+      name: 'mean(g) is not taken off',
+      from: 'rstd * ((g - means.y) - u * means.z);\n  }\n  remainders',
+      to: 'rstd * (g - u * means.z);\n  }\n  remainders',
+    },
+    { name: 'the deviation is left out of dGamma', from: ' * spread[row]);\n    sumG', to: ');\n    sumG' },
+  ],
+};
 
 /** The inputs of a backward call that belongs to a forward one. */
 function backwardOf(x: Tensor, gamma: Tensor, seed = 7, eps = 1e-5): Record<string, Tensor> {
@@ -222,9 +262,16 @@ describeDevice('the kernel', (gpu, family) => {
   });
 
   test('wrong kernels are rejected', async () => {
-    const some = { x: random([5, 40], 1), gamma: random([40], 2), beta: random([40], 3) };
-    const few = { x: random([70, 2], 4), gamma: random([2], 5), beta: random([2], 6) };
-    const large = { x: around([3, 40], 1e4, 7), gamma: constant([40], 1), beta: constant([40], 0) };
+    const rows = (shape: readonly [number, number], seed: number) => ({
+      x: random(shape, seed),
+      gamma: random([shape[1]], seed + 1),
+      beta: random([shape[1]], seed + 2),
+    });
+    const large = { x: around([3, 41], 1e4, 7), gamma: constant([41], 1), beta: constant([41], 0) };
+    const large4 = { x: around([3, 40], 1e4, 7), gamma: constant([40], 1), beta: constant([40], 0) };
+    // The eight elements that give the first value are outliers.
+    const outliers = rows([1, 8201], 8);
+    for (let i = 0; i < 8; i++) outliers.x.data[Math.floor((i * 8201) / 8)] = 1e4;
     // Far inside of the bound, as the test above demands of the kernel as it is.
     const accurate = async (op: string, inputs: Record<string, Tensor>, name: string) => {
       const want = runRef(op, inputs)[name]!.data;
@@ -232,20 +279,31 @@ describeDevice('the kernel', (gpu, family) => {
       const worst = Math.max(...got.map((v, i) => Math.abs(v - want[i]!)));
       return worst < 1e-5 ? pass() : failure(`off by ${worst}`);
     };
-    const forward = {
-      'random rows': () => compareTwins(gpu(), 'layerNorm', some),
-      'two columns': () => compareTwins(gpu(), 'layerNorm', few, { eps: 0.5 }),
+    const kills = (mutants: readonly Mutant[], checks: Readonly<Record<string, Check>>) =>
+      expectKills(gpu(), 'layerNorm.wgsl', mutants, checks);
+    await kills(family === 'gpu' ? [...wrong.rows, ...wrong.tiles] : wrong.rows, {
+      'random rows': () => compareTwins(gpu(), 'layerNorm', rows([5, 41], 1)),
       'a large mean': () => accurate('layerNorm', large, 'y'),
-    };
-    await expectKills(gpu(), 'layerNorm.wgsl', family === 'gpu' ? [...wrong, ...wrongTiles] : wrong, forward);
-    // The families share the rest of the backward.
+      'outliers for a first value': () => compareTwins(gpu(), 'layerNorm', outliers),
+    });
+    // The families share the rest.
     if (family === 'gpu') return;
-    const largeBackward = backwardOf(large.x, large.gamma);
-    await expectKills(gpu(), 'layerNorm.wgsl', wrongBackward, {
-      'random rows': () => compareTwins(gpu(), 'layerNormBackward', backwardOf(some.x, some.gamma)),
-      'many rows': () => compareTwins(gpu(), 'layerNormBackward', backwardOf(few.x, few.gamma, 8, 0.5)),
-      'dx at a large mean': () => accurate('layerNormBackward', largeBackward, 'dx'),
-      'dGamma at a large mean': () => accurate('layerNormBackward', largeBackward, 'dGamma'),
+    await kills(wrong.quads, {
+      'random rows': () => compareTwins(gpu(), 'layerNorm', rows([5, 40], 1)),
+      'a large mean': () => accurate('layerNorm', large4, 'y'),
+    });
+    const backward = (width: number) => {
+      const { x, gamma } = rows([70, width], 4);
+      return backwardOf(x, gamma, 8, 0.5);
+    };
+    await kills(wrong.backward, {
+      'random rows': () => compareTwins(gpu(), 'layerNormBackward', backward(7)),
+      'dx at a large mean': () => accurate('layerNormBackward', backwardOf(large.x, large.gamma), 'dx'),
+      'dGamma at a large mean': () =>
+        accurate('layerNormBackward', backwardOf(large.x, large.gamma), 'dGamma'),
+    });
+    await kills(wrong.backwardQuads, {
+      'random rows': () => compareTwins(gpu(), 'layerNormBackward', backward(8)),
     });
   });
 });

@@ -52,8 +52,8 @@ export function layerNormBackward(
       reads: [dy, x, gamma, mean, rstd],
       writes: [dx, remainders],
     });
-    const { workgroup, chunk, chunks } = columnLayout(gpu, plan);
-    const partials = gpu.empty('f32', [chunks, plan.width, 2]);
+    const { workgroup, chunk, chunks, quads } = columnLayout(gpu, plan);
+    const partials = gpu.empty('f32', [2, chunks, plan.width]);
     const common = {
       file,
       constants: { WORKGROUP_SIZE: workgroup },
@@ -61,10 +61,10 @@ export function layerNormBackward(
     };
     gpu.dispatch({
       ...common,
-      entry: 'layerNormColumns',
+      entry: quads ? 'layerNormColumnsQuads' : 'layerNormColumns',
       reads: [dy, x, mean, rstd, remainders],
       writes: [partials],
-      groups: gpu.grid(Math.ceil((chunks * plan.width) / workgroup)),
+      groups: gpu.grid(Math.ceil((chunks * plan.width) / (quads ? 4 : 1) / workgroup)),
     });
     gpu.dispatch({
       ...common,
@@ -81,7 +81,13 @@ export function layerNormBackward(
 function rowKernel(gpu: Gpu, entry: string, { rows, width, eps }: LayerNormPlan) {
   const params = [rows, width, { f32: eps }, 0, 0];
   if (gpu.family === 'cpu-vulkan') {
-    return { file, entry, constants: { WORKGROUP_SIZE: 8 }, params, groups: gpu.grid(Math.ceil(rows / 8)) };
+    return {
+      file,
+      entry: width % 4 === 0 ? `${entry}Quads` : entry,
+      constants: { WORKGROUP_SIZE: 8 },
+      params,
+      groups: gpu.grid(Math.ceil(rows / 8)),
+    };
   }
   // About four elements per invocation.
   const tile = Math.min(256, Math.max(32, 2 ** Math.ceil(Math.log2(width / 4))));
@@ -89,12 +95,10 @@ function rowKernel(gpu: Gpu, entry: string, { rows, width, eps }: LayerNormPlan)
 }
 
 /** How the sums over rows are cut: into enough chunks to fill the machine, of 16 rows at least. */
-function columnLayout(
-  gpu: Gpu,
-  { rows, width }: LayerNormPlan,
-): { workgroup: number; chunk: number; chunks: number } {
+function columnLayout(gpu: Gpu, { rows, width }: LayerNormPlan) {
   const onGpu = gpu.family === 'gpu';
   const wanted = Math.ceil((onGpu ? 65536 : 2048) / width);
   const chunk = Math.max(16, Math.ceil(rows / wanted));
-  return { workgroup: onGpu ? 64 : 16, chunk, chunks: Math.ceil(rows / chunk) };
+  const quads = !onGpu && width % 4 === 0;
+  return { workgroup: onGpu ? 64 : 8, chunk, chunks: Math.ceil(rows / chunk), quads };
 }
