@@ -58,12 +58,14 @@ export function mapParameters<A, B>(
   p: SamOutParameters<A>,
   f: (value: A, path: string) => B,
 ): SamOutParameters<B> {
+  // In this order on purpose: `listParameters` promises it.
+  const embedding = f(p.embedding, 'embedding');
   const layers = p.layers.map((layer, i) => {
     const mapped = Object.entries(layer).map(([name, value]) => [name, f(value as A, `layers.${i}.${name}`)]);
     return Object.fromEntries(mapped) as LayerParameters<B>;
   });
   return {
-    embedding: f(p.embedding, 'embedding'),
+    embedding,
     layers,
     ...(p.head === undefined ? {} : { head: f(p.head, 'head') }),
   };
