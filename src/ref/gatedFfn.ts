@@ -81,10 +81,8 @@ export function gatedFfnBackward(
 }
 
 /** Each activation with its derivative. */
-const gates: Readonly<
-  Record<Activation, { act: (g: number) => number; slope: (g: number) => number }>
-> = {
-  relu: { act: (g) => (g > 0 ? g : 0), slope: (g) => (g > 0 ? 1 : 0) },
+const gates: Readonly<Record<Activation, { act: (g: number) => number; slope: (g: number) => number }>> = {
+  relu: { act: (g) => Math.max(g, 0), slope: (g) => (g > 0 ? 1 : 0) },
   silu: { act: (g) => g * sigmoid(g), slope: (g) => sigmoid(g) * (1 + g * sigmoid(-g)) },
   gelu: {
     act: (g) => g * normalCdf(g),

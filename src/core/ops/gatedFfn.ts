@@ -44,12 +44,7 @@ export interface GatedFfnOps<T extends AnyTensor> {
   /** Gated feed-forward layer. */
   gatedFfn(x: T, weights: GatedFfnWeights<T>, options?: GatedFfnOptions): T;
   /** Gradients of {@link GatedFfnOps.gatedFfn}. */
-  gatedFfnBackward(
-    dy: T,
-    x: T,
-    weights: GatedFfnWeights<T>,
-    options?: GatedFfnOptions,
-  ): GatedFfnGradients<T>;
+  gatedFfnBackward(dy: T, x: T, weights: GatedFfnWeights<T>, options?: GatedFfnOptions): GatedFfnGradients<T>;
 }
 
 const floats = ['f32', 'f64'] as const;
@@ -84,14 +79,15 @@ export const gatedFfnContract: Contract = {
   accuracy:
     'the bounds of two matrix products and of the activation, composed (src/core/bounds/gatedFfn.ts); a row of y does not depend, bit for bit, on the other rows',
   edge: 'D = 0 or H = 0: sums over nothing are 0; relu(-0) is 0; NaN and infinity in the inputs: unspecified',
-  source: 'Shazeer, GLU Variants Improve Transformer (2020); the relu form is the feed-forward layer of SamOut',
+  source:
+    'Shazeer, GLU Variants Improve Transformer (2020); the relu form is the feed-forward layer of SamOut',
 };
 
 export const gatedFfnBackwardContract: Contract = {
   name: 'gatedFfnBackward',
   summary: 'Gradients of gatedFfn.',
   formula:
-    'dh = dy W2, du = dh * act(g), dg = dh * u * act\'(g); dx = du W1 + dg Wg; dw1 = duᵀ x, dwg = dgᵀ x, dw2 = dyᵀ h; biases: sums over rows',
+    "dh = dy W2, du = dh * act(g), dg = dh * u * act'(g); dx = du W1 + dg Wg; dw1 = duᵀ x, dwg = dgᵀ x, dw2 = dyᵀ h; biases: sums over rows",
   params: ['dy', 'x', weights],
   inputs: [
     { name: 'dy', dtypes: floats, shape: '[..., E]', about: 'the gradient of y' },
@@ -102,11 +98,29 @@ export const gatedFfnBackwardContract: Contract = {
   outputs: [
     { name: 'dx', dtypes: floats, shape: 'x', about: 'the gradient of x' },
     { name: 'dw1', dtypes: floats, shape: 'w1', about: 'the gradient of w1' },
-    { name: 'db1', dtypes: floats, shape: 'b1', about: 'the gradient of b1, if it was given', optional: true },
+    {
+      name: 'db1',
+      dtypes: floats,
+      shape: 'b1',
+      about: 'the gradient of b1, if it was given',
+      optional: true,
+    },
     { name: 'dwg', dtypes: floats, shape: 'wg', about: 'the gradient of wg' },
-    { name: 'dbg', dtypes: floats, shape: 'bg', about: 'the gradient of bg, if it was given', optional: true },
+    {
+      name: 'dbg',
+      dtypes: floats,
+      shape: 'bg',
+      about: 'the gradient of bg, if it was given',
+      optional: true,
+    },
     { name: 'dw2', dtypes: floats, shape: 'w2', about: 'the gradient of w2' },
-    { name: 'db2', dtypes: floats, shape: 'b2', about: 'the gradient of b2, if it was given', optional: true },
+    {
+      name: 'db2',
+      dtypes: floats,
+      shape: 'b2',
+      about: 'the gradient of b2, if it was given',
+      optional: true,
+    },
   ],
   accuracy: 'the bounds of the chained products, composed (src/core/bounds/gatedFfn.ts)',
   edge: 'the derivative of relu at 0 and -0 is 0; no rows: the gradients of the weights are 0',

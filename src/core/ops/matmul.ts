@@ -22,12 +22,7 @@ export interface MatmulOps<T extends AnyTensor> {
   /** Matrix product, batched, with optional transposes and bias. */
   matmul(a: T, b: T, options?: MatmulOptions<T>): T;
   /** Gradients of {@link MatmulOps.matmul}. */
-  matmulBackward(
-    dy: T,
-    a: T,
-    b: T,
-    options?: MatmulBackwardOptions,
-  ): Outputs<{ da: T; db: T; dBias: T }>;
+  matmulBackward(dy: T, a: T, b: T, options?: MatmulBackwardOptions): Outputs<{ da: T; db: T; dBias: T }>;
 }
 
 const transposes = [
@@ -45,8 +40,18 @@ export const matmulContract: Contract = {
   formula: 'y[..., m, n] = bias[n] + sum over k of a[..., m, k] * b[..., k, n]',
   params: ['a', 'b'],
   inputs: [
-    { name: 'a', dtypes: floats, shape: '[..., M, K]', about: 'the left factor; [..., K, M] with transposeA' },
-    { name: 'b', dtypes: floats, shape: '[..., K, N]', about: 'the right factor; [..., N, K] with transposeB' },
+    {
+      name: 'a',
+      dtypes: floats,
+      shape: '[..., M, K]',
+      about: 'the left factor; [..., K, M] with transposeA',
+    },
+    {
+      name: 'b',
+      dtypes: floats,
+      shape: '[..., K, N]',
+      about: 'the right factor; [..., N, K] with transposeB',
+    },
     { name: 'bias', dtypes: floats, shape: '[N]', about: 'added to every row', optional: true },
   ],
   options: transposes,
@@ -60,7 +65,8 @@ export const matmulContract: Contract = {
 export const matmulBackwardContract: Contract = {
   name: 'matmulBackward',
   summary: 'Gradients of matmul.',
-  formula: 'da = dy bᵀ, db = aᵀ dy, each summed over the axes along which its tensor was broadcast; dBias = sum of dy over all rows',
+  formula:
+    'da = dy bᵀ, db = aᵀ dy, each summed over the axes along which its tensor was broadcast; dBias = sum of dy over all rows',
   params: ['dy', 'a', 'b'],
   inputs: [
     { name: 'dy', dtypes: floats, shape: '[..., M, N]', about: 'the gradient of y' },

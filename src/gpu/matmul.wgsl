@@ -1,0 +1,253 @@
+// matmul: y[item, m, n] = bias[n] + sum over k of a[item, m, k] * b[item, k, n], batched, with transposes by strides.
+//
+// `matmulTiles` is for GPUs: a workgroup owns a tile of y, copies tiles of a and b to workgroup memory TILE_K steps of k at
+// a time, and each invocation multiplies 8 rows with 8 columns out of registers. `matmulRows` is for everything else: no
+// workgroup memory, no barriers, 4 rows and 4 columns per invocation. `matmulPack` prepares the panels that the kernel for
+// CPU adapters with subgroups reads (matmul.subgroups.wgsl). `matmulSum` sums the rows of a matrix.
+//
+// In each kernel an element of y is one sum in the order of k, with the bias added last: it does not depend on the other
+// rows, nor on the batch, nor on the size of the tile.
+// Source: the classic blocked product; register tiles as in S. Boehm, How to Optimize a CUDA Matmul Kernel (2022).
+// @uses lib/grid.wgsl
+// @uses lib/panels.wgsl
+
+override WORKGROUP_SIZE: u32 = 64u;   // invocations per workgroup of all entry points but matmulTiles
+override TILE_X: u32 = 8u;            // matmulTiles: invocations along n; the tile is 8 * TILE_X columns wide
+override TILE_Y: u32 = 8u;            // and along m; TILE_X * TILE_Y is 1..256
+override TILE_K: u32 = 16u;           // steps of k per tile, a multiple of 4; 32 * TILE_K * (TILE_X + TILE_Y) bytes fit
+
+struct Params {
+  m: u32,
+  n: u32,
+  k: u32,
+  batch: u32,
+  aRow: u32,         // how far one step along m, k moves in a, and one along k, n in b
+  aStep: u32,
+  bStep: u32,
+  bColumn: u32,
+  hasBias: u32,
+  accumulate: u32,   // 1: add to what y holds
+  unused0: u32,
+  unused1: u32,
+  sizes: vec4u,      // the batch index as up to four digits, and how many matrices each moves in a and in b
+  aStrides: vec4u,
+  bStrides: vec4u,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+
+/// The matrix that a batch index selects, given how far each of its digits moves.
+fn itemOf(batchIndex: u32, strides: vec4u) -> u32 {
+  let w = batchIndex % params.sizes.w;
+  let upToZ = batchIndex / params.sizes.w;
+  let z = upToZ % params.sizes.z;
+  let upToY = upToZ / params.sizes.z;
+  let digits = vec4u(upToY / params.sizes.y, upToY % params.sizes.y, z, w);
+  let moved = digits * strides;
+  return moved.x + moved.y + moved.z + moved.w;
+}
+
+fn store(batchIndex: u32, row: u32, column: u32, sum: f32) {
+  if (row >= params.m || column >= params.n) { return; }
+  var value = sum;
+  if (params.hasBias != 0u) { value += bias[column]; }
+  let at = (batchIndex * params.m + row) * params.n + column;
+  if (params.accumulate != 0u) { value += y[at]; }
+  y[at] = value;
+}
+
+// --- GPUs: tiles in workgroup memory. ---
+
+// Both tiles are stored by steps of k: [TILE_K][rows / 4] and [TILE_K][columns / 4].
+var<workgroup> aTile: array<vec4f, TILE_K * TILE_Y * 2u>;
+var<workgroup> bTile: array<vec4f, TILE_K * TILE_X * 2u>;
+
+/// Four rows of a at one step of k; zero outside, so that no later step needs to know the edges.
+fn fourRows(first: u32, row: u32, step: u32) -> vec4f {
+  var four = vec4f();
+  if (step >= params.k) { return four; }
+  let at = first + step * params.aStep;
+  if (row < params.m) { four.x = a[at + row * params.aRow]; }
+  if (row + 1u < params.m) { four.y = a[at + (row + 1u) * params.aRow]; }
+  if (row + 2u < params.m) { four.z = a[at + (row + 2u) * params.aRow]; }
+  if (row + 3u < params.m) { four.w = a[at + (row + 3u) * params.aRow]; }
+  return four;
+}
+
+/// Four columns of b at one step of k; zero outside.
+fn fourColumns(first: u32, column: u32, step: u32) -> vec4f {
+  var four = vec4f();
+  if (step >= params.k) { return four; }
+  let at = first + step * params.bStep;
+  if (column < params.n) { four.x = b[at + column * params.bColumn]; }
+  if (column + 1u < params.n) { four.y = b[at + (column + 1u) * params.bColumn]; }
+  if (column + 2u < params.n) { four.z = b[at + (column + 2u) * params.bColumn]; }
+  if (column + 3u < params.n) { four.w = b[at + (column + 3u) * params.bColumn]; }
+  return four;
+}
+
+@compute @workgroup_size(TILE_X, TILE_Y)
+fn matmulTiles(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+               @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) index: u32) {
+  let across = (params.n + 8u * TILE_X - 1u) / (8u * TILE_X);
+  let down = (params.m + 8u * TILE_Y - 1u) / (8u * TILE_Y);
+  let id = linearGroup(group, groups);
+  let batchIndex = id / across / down;
+  if (batchIndex >= params.batch) { return; }   // the same for the whole workgroup
+  let row = id / across % down * 8u * TILE_Y;
+  let column = id % across * 8u * TILE_X;
+  let aFirst = itemOf(batchIndex, params.aStrides) * params.m * params.k;
+  let bFirst = itemOf(batchIndex, params.bStrides) * params.k * params.n;
+
+  // 8 rows of 8 columns: rows r of the left four columns in left[r], of the right four in right[r].
+  var left: array<vec4f, 8>;
+  var right: array<vec4f, 8>;
+  for (var start = 0u; start < params.k; start += TILE_K) {
+    // Neighbouring invocations take neighbouring addresses: steps of k where k is contiguous, else rows or columns.
+    for (var i = index; i < TILE_K * TILE_Y * 2u; i += TILE_X * TILE_Y) {
+      var at = vec2u(i / (TILE_Y * 2u), i % (TILE_Y * 2u));
+      if (params.aStep == 1u) { at = vec2u(i % TILE_K, i / TILE_K); }
+      aTile[at.x * TILE_Y * 2u + at.y] = fourRows(aFirst, row + 4u * at.y, start + at.x);
+    }
+    for (var i = index; i < TILE_K * TILE_X * 2u; i += TILE_X * TILE_Y) {
+      var at = vec2u(i / (TILE_X * 2u), i % (TILE_X * 2u));
+      if (params.bStep == 1u) { at = vec2u(i % TILE_K, i / TILE_K); }
+      bTile[at.x * TILE_X * 2u + at.y] = fourColumns(bFirst, column + 4u * at.y, start + at.x);
+    }
+    workgroupBarrier();   // the tiles are complete
+    for (var step = 0u; step < TILE_K; step++) {
+      let above = aTile[step * TILE_Y * 2u + local.y];
+      let below = aTile[step * TILE_Y * 2u + TILE_Y + local.y];
+      let l = bTile[step * TILE_X * 2u + local.x];
+      let r = bTile[step * TILE_X * 2u + TILE_X + local.x];
+      for (var i = 0u; i < 4u; i++) {
+        left[i] = fma(vec4f(above[i]), l, left[i]);
+        right[i] = fma(vec4f(above[i]), r, right[i]);
+        left[i + 4u] = fma(vec4f(below[i]), l, left[i + 4u]);
+        right[i + 4u] = fma(vec4f(below[i]), r, right[i + 4u]);
+      }
+    }
+    workgroupBarrier();   // nobody reads the tiles any more
+  }
+  // An invocation's rows and columns are two groups of four, so that neighbours read neighbouring vectors of the tiles.
+  for (var i = 0u; i < 8u; i++) {
+    let r = row + 4u * (local.y + TILE_Y * (i / 4u)) + i % 4u;
+    let c = column + 4u * local.x;
+    for (var j = 0u; j < 4u; j++) {
+      store(batchIndex, r, c + j, left[i][j]);
+      store(batchIndex, r, c + 4u * TILE_X + j, right[i][j]);
+    }
+  }
+}
+
+// --- Any adapter: registers only. ---
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn matmulRows(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+              @builtin(local_invocation_index) local: u32) {
+  let across = (params.n + 4u * WORKGROUP_SIZE - 1u) / (4u * WORKGROUP_SIZE);
+  let down = (params.m + 3u) / 4u;
+  let id = linearGroup(group, groups);
+  let batchIndex = id / across / down;
+  if (batchIndex >= params.batch) { return; }
+  let row = id / across % down * 4u;
+  let column = (id % across * WORKGROUP_SIZE + local) * 4u;
+  // Past the edge the last row or column is computed again, and not stored.
+  let rows = min(vec4u(row, row + 1u, row + 2u, row + 3u), vec4u(params.m - 1u));
+  let columns = min(vec4u(column, column + 1u, column + 2u, column + 3u), vec4u(params.n - 1u));
+  var at = itemOf(batchIndex, params.aStrides) * params.m * params.k + rows * params.aRow;
+  var bt = itemOf(batchIndex, params.bStrides) * params.k * params.n + columns * params.bColumn;
+  var s0 = vec4f();
+  var s1 = vec4f();
+  var s2 = vec4f();
+  var s3 = vec4f();
+  for (var step = 0u; step < params.k; step++) {
+    let v = vec4f(b[bt.x], b[bt.y], b[bt.z], b[bt.w]);
+    s0 += a[at.x] * v;
+    s1 += a[at.y] * v;
+    s2 += a[at.z] * v;
+    s3 += a[at.w] * v;
+    at += vec4u(params.aStep);
+    bt += vec4u(params.bStep);
+  }
+  for (var j = 0u; j < 4u; j++) {
+    store(batchIndex, row, column + j, s0[j]);
+    store(batchIndex, row + 1u, column + j, s1[j]);
+    store(batchIndex, row + 2u, column + j, s2[j]);
+    store(batchIndex, row + 3u, column + j, s3[j]);
+  }
+}
+
+// --- Panels for matmul.subgroups.wgsl. ---
+
+struct Packing {
+  texels: u32,       // in all panels
+  rows: u32,         // of one matrix; its vec4f run along its columns
+  columns: u32,
+  rowStride: u32,
+  columnStride: u32,
+  itemStride: u32,
+  panels: u32,       // per matrix
+  depth: u32,        // texels per panel and unit of its width
+  width: u32,        // of a panel, in texels
+  byRows: u32,       // 1: the panel is `width` rows, from column 0 to the end (left factor); 0: 4 * width columns, from row 0
+  bits: u32,         // of the texture's width
+}
+
+@group(0) @binding(0) var<uniform> packing: Packing;
+@group(0) @binding(1) var<storage, read> matrix: array<f32>;
+@group(0) @binding(2) var panels: texture_storage_2d<rgba32float, write>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn matmulPack(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+              @builtin(local_invocation_index) local: u32) {
+  let id = linearGroup(group, groups) * WORKGROUP_SIZE + local;
+  if (id >= packing.texels) { return; }
+  let across = id % packing.width;
+  let along = id / packing.width % packing.depth;
+  let panel = id / packing.width / packing.depth;
+  let place = panel % packing.panels * packing.width + across;
+  let row = select(along, place, packing.byRows != 0u);
+  let column = 4u * select(place, along, packing.byRows != 0u);
+  let first = panel / packing.panels * packing.itemStride + row * packing.rowStride;
+  var texel = vec4f();
+  for (var j = 0u; j < 4u; j++) {
+    if (row < packing.rows && column + j < packing.columns) {
+      texel[j] = matrix[first + (column + j) * packing.columnStride];
+    }
+  }
+  textureStore(panels, texelAt(id, packing.bits), texel);
+}
+
+// --- Sums of rows: out[o, i] = sum over r of x[o, r, i], a chunk of r per invocation. ---
+
+struct Sums {
+  outer: u32,
+  rows: u32,
+  inner: u32,
+  chunk: u32,    // rows per invocation
+  chunks: u32,   // per (o, i); out is [outer, chunks, inner]
+}
+
+@group(0) @binding(0) var<uniform> sums: Sums;
+@group(0) @binding(1) var<storage, read> terms: array<f32>;
+@group(0) @binding(2) var<storage, read_write> totals: array<f32>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn matmulSum(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+             @builtin(local_invocation_index) local: u32) {
+  let id = linearGroup(group, groups) * WORKGROUP_SIZE + local;
+  if (id >= sums.outer * sums.chunks * sums.inner) { return; }
+  let i = id % sums.inner;
+  let chunk = id / sums.inner % sums.chunks;
+  let o = id / sums.inner / sums.chunks;
+  var total = 0.0;
+  for (var r = chunk * sums.chunk; r < min((chunk + 1u) * sums.chunk, sums.rows); r++) {
+    total += terms[(o * sums.rows + r) * sums.inner + i];
+  }
+  totals[id] = total;
+}
