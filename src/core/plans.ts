@@ -2,10 +2,12 @@ import { planAdamW } from './ops/adamW.ts';
 import { planAdd, planAddBackward } from './ops/add.ts';
 import { planCummax, planCummaxBackward } from './ops/cummax.ts';
 import { planEmbedding, planEmbeddingBackward } from './ops/embedding.ts';
+import { planGatedFfn, planGatedFfnBackward } from './ops/gatedFfn.ts';
 import { planGradientClip, planGradientClipFactor } from './ops/gradientClip.ts';
 import { planGumbelNoise } from './ops/gumbelNoise.ts';
 import type { Ops } from './ops/index.ts';
 import { planLerp, planLerpBackward } from './ops/lerp.ts';
+import { planMatmul, planMatmulBackward } from './ops/matmul.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
 import { planRandomBits } from './ops/randomBits.ts';
 import { planTopK, planTopKBackward } from './ops/topK.ts';
@@ -27,9 +29,13 @@ export const plans: {
   adamW: planAdamW,
   cummax: planCummax,
   cummaxBackward: planCummaxBackward,
+  gatedFfn: planGatedFfn,
+  gatedFfnBackward: planGatedFfnBackward,
   gradientClip: planGradientClip,
   gradientClipFactor: planGradientClipFactor,
   gumbelNoise: planGumbelNoise,
+  matmul: planMatmul,
+  matmulBackward: planMatmulBackward,
   randomBits: planRandomBits,
   topK: planTopK,
   topKBackward: planTopKBackward,

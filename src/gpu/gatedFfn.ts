@@ -8,7 +8,16 @@ import {
   planGatedFfnBackward,
 } from '../core/ops/gatedFfn.ts';
 import { outputs } from '../core/tensor.ts';
-import { type Factor, multiply, type Product, pack, panelLanes, sumRows } from './matmul.ts';
+import {
+  type Factor,
+  multiply,
+  type Product,
+  pack,
+  panelLanes,
+  panelled,
+  panelRows,
+  sumRows,
+} from './matmul.ts';
 import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
 import type { GpuTexture } from './runtime/texturePool.ts';
@@ -44,7 +53,7 @@ export function gatedFfn(
         file,
         entry: 'gatedFfnGate',
         constants: { ...constants, WORKGROUP_SIZE: workgroup },
-        params: [h.size],
+        params: [h.size, 0, 0, 0, 0],
         reads: [u, g],
         writes: [h],
         groups: gpu.grid(Math.ceil(h.size / workgroup)),
@@ -53,17 +62,16 @@ export function gatedFfn(
       return y;
     }
     const depth = Math.ceil(hidden / 4);
-    const texels = Math.ceil(rows / 16) * 16 * depth;
-    using panels = gpu.texture(texels);
-    gpu.dispatch({
+    const count = Math.ceil(rows / panelRows);
+    using panels = panelled(gpu, { count, texels: depth * panelRows }, (out, perPanel) => ({
       file,
       entry: 'gatedFfnPack',
       constants: { ...constants, WORKGROUP_SIZE: workgroup },
-      params: [texels, rows, hidden, depth, panels.widthBits],
+      params: [0, rows, hidden, depth, count],
       reads: [u, g],
-      textures: [{ texture: panels, access: 'write' }],
-      groups: gpu.grid(Math.ceil(texels / workgroup)),
-    });
+      writes: [out],
+      groups: perPanel(1),
+    }));
     multiply(gpu, { ...last, a: { ...plain(u, hidden), panels } });
     return y;
   });
@@ -88,7 +96,7 @@ export function gatedFfnBackward(
       file,
       entry: 'gatedFfnSlopes',
       constants: { ACTIVATION: activations.indexOf(plan.activation), WORKGROUP_SIZE: workgroup },
-      params: [h.size],
+      params: [h.size, 0, 0, 0, 0],
       writes: [u, g, h],
       groups: gpu.grid(Math.ceil(h.size / workgroup)),
     });

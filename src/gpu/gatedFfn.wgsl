@@ -99,16 +99,17 @@ fn gatedFfnTiles(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) g
     }
     workgroupBarrier();   // nobody reads the tiles any more
   }
+  let c = unit + 4u * local.x;
   for (var i = 0u; i < 8u; i++) {
     let r = row + 4u * (local.y + TILE_Y * (i / 4u)) + i % 4u;
-    for (var j = 0u; j < 4u; j++) {
-      let c = unit + 4u * local.x + j;
-      if (r < params.rows && c < params.hidden) {
+    if (r < params.rows && c < params.hidden) {
+      // Not known to the compiler, so this stays a short loop.
+      for (var j = 0u; j < min(4u, params.hidden - c); j++) {
         var u = value[i][j];
         var g = gate[i][j];
-        if (params.hasValueBias != 0u) { u += b1[c]; }
-        if (params.hasGateBias != 0u) { g += bg[c]; }
-        h[r * params.hidden + c] = u * activation(g);
+        if (params.hasValueBias != 0u) { u += b1[c + j]; }
+        if (params.hasGateBias != 0u) { g += bg[c + j]; }
+        h[r * params.hidden + c + j] = u * activation(g);
       }
     }
   }
@@ -121,14 +122,14 @@ struct Elements {
   rows: u32,      // gatedFfnPack: the matrix, and its panels as in matmul.wgsl
   hidden: u32,
   depth: u32,     // texels per panel and row of it
-  bits: u32,      // of the texture's width
+  panels: u32,
 }
 
 @group(0) @binding(0) var<uniform> elements: Elements;
 @group(0) @binding(1) var<storage, read> values: array<f32>;
 @group(0) @binding(2) var<storage, read> gates: array<f32>;
 @group(0) @binding(3) var<storage, read_write> product: array<f32>;
-@group(0) @binding(3) var panels: texture_storage_2d<rgba32float, write>;
+@group(0) @binding(3) var<storage, read_write> panels: array<vec4f>;
 
 /// h = u * act(g)
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -139,22 +140,23 @@ fn gatedFfnGate(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) gr
   product[id] = values[id] * activation(gates[id]);
 }
 
-/// h = u * act(g), as panels of a left factor: [panel][hidden / 4][16 rows] of vec4f along the hidden units.
+/// h = u * act(g), as panels of a left factor (matmul.wgsl): [panel][hidden / 4][16 rows] of vec4f along the hidden units.
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn gatedFfnPack(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
                 @builtin(local_invocation_index) local: u32) {
-  let id = linearGroup(group, groups) * WORKGROUP_SIZE + local;
-  if (id >= elements.count) { return; }
-  let row = id / PANEL_ROWS / elements.depth * PANEL_ROWS + id % PANEL_ROWS;
-  let unit = 4u * (id / PANEL_ROWS % elements.depth);
+  let at = group.x * WORKGROUP_SIZE + local;
+  let panel = group.y + group.z * groups.y;
+  if (panel >= elements.panels || at >= elements.depth * PANEL_ROWS) { return; }
+  let row = panel * PANEL_ROWS + at % PANEL_ROWS;
+  let unit = at / PANEL_ROWS * 4u;
   var texel = vec4f();
-  for (var j = 0u; j < 4u; j++) {
-    if (row < elements.rows && unit + j < elements.hidden) {
-      let at = row * elements.hidden + unit + j;
-      texel[j] = values[at] * activation(gates[at]);
+  for (var j = 0u; j < min(4u, elements.hidden - unit); j++) {
+    if (row < elements.rows) {
+      let place = row * elements.hidden + unit + j;
+      texel[j] = values[place] * activation(gates[place]);
     }
   }
-  textureStore(panels, texelAt(id, elements.bits), texel);
+  panels[panel * elements.depth * PANEL_ROWS + at] = texel;
 }
 
 @group(0) @binding(1) var<storage, read_write> u: array<f32>;    // in: the value; out: its gradient

@@ -7,12 +7,13 @@ import {
   planMatmulBackward,
 } from '../core/ops/matmul.ts';
 import { type Outputs, outputs } from '../core/tensor.ts';
-import type { Gpu } from './runtime/gpu.ts';
+import type { Dispatch, Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
 import type { GpuTexture } from './runtime/texturePool.ts';
 
 const file = 'matmul.wgsl';
-const panelRows = 16;
+/** Rows of the left factor per panel, as in lib/panels.wgsl. */
+export const panelRows = 16;
 const workgroup = 64;
 
 /** The kernel twin of `ref.matmul`; the contract is `Ops.matmul`. */
@@ -98,6 +99,15 @@ export interface Product {
   readonly y: GpuTensor;
   readonly bias?: GpuTensor;
   readonly accumulate?: boolean;
+  /** The tile of the kernel for GPUs. Default: what suits the size. */
+  readonly tile?: Tile;
+}
+
+/** Invocations along n and m of a workgroup of `matmulTiles`, each with 8 columns or rows, and steps of k per tile. */
+export interface Tile {
+  readonly x: number;
+  readonly y: number;
+  readonly k: number;
 }
 
 /** Enqueue a product with the kernel that suits the adapter. */
@@ -106,11 +116,7 @@ export function multiply(gpu: Gpu, p: Product): void {
   if (m === 0 || n === 0 || batch === 0) return;
   const flags = [p.bias === undefined ? 0 : 1, p.accumulate ? 1 : 0];
   const digits = padded(p.groups);
-  const tail = [
-    ...digits.map((g) => g.size),
-    ...digits.map((g) => g.a),
-    ...digits.map((g) => g.b),
-  ];
+  const tail = [...digits.map((g) => g.size), ...digits.map((g) => g.a), ...digits.map((g) => g.b)];
   const lanes = panelLanes(gpu);
   // A stand-in for the bias that is not there; nothing reads it, and an output may not be bound as an input too.
   const shift = p.bias ?? p.a.tensor;
@@ -129,13 +135,23 @@ export function multiply(gpu: Gpu, p: Product): void {
       file: 'matmul.subgroups.wgsl',
       entry: 'matmulPanels',
       constants: { LANES: lanes },
-      params: [m, n, steps, rowPanels, columnPanels, batch, ...flags, a.widthBits, b.widthBits, 0, 0, ...tail],
+      params: [
+        m,
+        n,
+        steps,
+        rowPanels,
+        columnPanels,
+        batch,
+        ...flags,
+        a.widthBits,
+        b.widthBits,
+        0,
+        0,
+        ...tail,
+      ],
       reads: [shift],
       writes: [p.y],
-      textures: [
-        { texture: a, access: 'read' },
-        { texture: b, access: 'read' },
-      ],
+      textures: [a, b],
       groups: gpu.grid(rowPanels * columnPanels * batch),
     });
     for (const texture of made) texture[Symbol.dispose]();
@@ -149,8 +165,9 @@ export function multiply(gpu: Gpu, p: Product): void {
     writes: [p.y],
   };
   if (gpu.family === 'gpu') {
-    const { constants, across, down } = tiling(p);
-    gpu.dispatch({ ...call, entry: 'matmulTiles', constants, groups: gpu.grid(across * down * batch) });
+    const { x, y, k } = p.tile ?? tileFor(p);
+    const groups = gpu.grid(Math.ceil(n / (8 * x)) * Math.ceil(m / (8 * y)) * batch);
+    gpu.dispatch({ ...call, entry: 'matmulTiles', constants: { TILE_X: x, TILE_Y: y, TILE_K: k }, groups });
   } else {
     const size = 8;
     const groups = gpu.grid(Math.ceil(n / (4 * size)) * Math.ceil(m / 4) * batch);
@@ -158,26 +175,17 @@ export function multiply(gpu: Gpu, p: Product): void {
   }
 }
 
-/** The tile of `matmulTiles`: large ones read less, small ones make enough workgroups to fill the machine. */
-function tiling({ m, n, batch }: Product): {
-  constants: Record<string, number>;
-  across: number;
-  down: number;
-} {
-  const count = (size: number): number => Math.ceil(m / size) * Math.ceil(n / size) * batch;
-  const side = count(128) >= 128 ? 16 : 8;
-  return {
-    constants: { TILE_X: side, TILE_Y: side, TILE_K: 16 },
-    across: Math.ceil(n / (8 * side)),
-    down: Math.ceil(m / (8 * side)),
-  };
+/** Large tiles read less; small ones make enough workgroups to fill the machine. */
+function tileFor({ m, n, batch }: Product): Tile {
+  const large = Math.ceil(m / 128) * Math.ceil(n / 128) * batch;
+  return large >= 128 ? { x: 16, y: 16, k: 16 } : { x: 8, y: 8, k: 16 };
 }
 
 /** The subgroup size for the panel kernel, or undefined where another kernel is better or the size varies. */
 export function panelLanes(gpu: Gpu): number | undefined {
-  const { subgroupMinSize, subgroupMaxSize } = gpu.info;
-  const fixed = gpu.subgroups && subgroupMinSize === subgroupMaxSize && [4, 8, 16, 32].includes(subgroupMaxSize);
-  return gpu.family === 'cpu-vulkan' && fixed ? subgroupMaxSize : undefined;
+  const { subgroupMinSize, subgroupMaxSize: size } = gpu.info;
+  if (gpu.family !== 'cpu-vulkan' || !gpu.subgroups || size === undefined) return undefined;
+  return subgroupMinSize === size && [4, 8, 16, 32].includes(size) ? size : undefined;
 }
 
 function panelSizes({ m, n, k }: Pick<Product, 'm' | 'n' | 'k'>, lanes: number) {
@@ -196,28 +204,42 @@ export function pack(gpu: Gpu, p: Omit<Product, 'y'>, side: 'a' | 'b', lanes: nu
   const panels = left ? rowPanels : columnPanels;
   const width = left ? panelRows : lanes;
   const depth = left ? steps : steps * 4;
-  const texels = f.items * panels * depth * width;
-  const texture = gpu.texture(texels);
-  const params = [
-    texels,
-    // The vec4f of a panel run along k in the left factor, and along n in the right one.
-    ...(left ? [p.m, p.k, f.outer, f.step] : [p.k, p.n, f.step, f.outer]),
-    left ? p.m * p.k : p.k * p.n,
-    panels,
-    depth,
-    width,
-    left ? 1 : 0,
-    texture.widthBits,
-  ];
-  gpu.dispatch({
+  // The vec4f of a panel run along k in the left factor, and along n in the right one.
+  const [rows, columns, rowStride, columnStride] = left
+    ? [p.m, p.k, f.outer, f.step]
+    : [p.k, p.n, f.step, f.outer];
+  const itemStride = rows * columns;
+  const aligned = itemStride % 4 === 0;
+  const byRows = aligned && columnStride === 1 && columns % 4 === 0 && rowStride % 4 === 0;
+  const byColumns = !byRows && aligned && rowStride === 1 && rows % 4 === 0 && columnStride % 4 === 0;
+  return panelled(gpu, { count: panels * f.items, texels: depth * width }, (out, perPanel) => ({
     file,
-    entry: 'matmulPack',
+    entry: byRows ? 'matmulPackRows' : byColumns ? 'matmulPackColumns' : 'matmulPack',
     constants: { WORKGROUP_SIZE: workgroup },
-    params,
+    params: [
+      ...[rows, columns, rowStride, columnStride, itemStride, panels, panels * f.items, depth],
+      ...[Math.log2(width), left ? 1 : 0],
+    ],
     reads: [f.tensor],
-    textures: [{ texture, access: 'write' }],
-    groups: gpu.grid(Math.ceil(texels / workgroup)),
-  });
+    writes: [out],
+    groups: perPanel(byColumns ? 4 : 1),
+  }));
+}
+
+/** Run a kernel that writes panels, and put them into a texture. Its grid has a panel per step of y and z. */
+export function panelled(
+  gpu: Gpu,
+  { count, texels }: { count: number; texels: number },
+  dispatch: (out: GpuTensor, perPanel: (texelsEach: number) => [number, number, number]) => Dispatch,
+): GpuTexture {
+  const out = gpu.empty('f32', [count, texels, 4]);
+  const y = Math.min(count, gpu.maxGroups);
+  gpu.dispatch(
+    dispatch(out, (each) => [Math.ceil(texels / each / workgroup), y, y === 0 ? 0 : Math.ceil(count / y)]),
+  );
+  const texture = gpu.texture(count * texels);
+  gpu.copyToTexture(out, texture);
+  out[Symbol.dispose]();
   return texture;
 }
 
@@ -248,8 +270,16 @@ function forward(plan: MatmulPlan, a: GpuTensor, b: GpuTensor): Shapes {
     k,
     batch: plan.batch,
     groups: plan.groups,
-    a: { tensor: a, items: plan.aItems, ...(plan.transposeA ? { outer: 1, step: m } : { outer: k, step: 1 }) },
-    b: { tensor: b, items: plan.bItems, ...(plan.transposeB ? { outer: k, step: 1 } : { outer: 1, step: n }) },
+    a: {
+      tensor: a,
+      items: plan.aItems,
+      ...(plan.transposeA ? { outer: 1, step: m } : { outer: k, step: 1 }),
+    },
+    b: {
+      tensor: b,
+      items: plan.bItems,
+      ...(plan.transposeB ? { outer: k, step: 1 } : { outer: 1, step: n }),
+    },
   };
 }
 

@@ -9,7 +9,6 @@
 // rows, nor on the batch, nor on the size of the tile.
 // Source: the classic blocked product; register tiles as in S. Boehm, How to Optimize a CUDA Matmul Kernel (2022).
 // @uses lib/grid.wgsl
-// @uses lib/panels.wgsl
 
 override WORKGROUP_SIZE: u32 = 64u;   // invocations per workgroup of all entry points but matmulTiles
 override TILE_X: u32 = 8u;            // matmulTiles: invocations along n; the tile is 8 * TILE_X columns wide
@@ -51,13 +50,16 @@ fn itemOf(batchIndex: u32, strides: vec4u) -> u32 {
   return moved.x + moved.y + moved.z + moved.w;
 }
 
-fn store(batchIndex: u32, row: u32, column: u32, sum: f32) {
+/// Up to four neighbouring elements of y. Their number is not known to the compiler, so this stays a short loop.
+fn store(batchIndex: u32, row: u32, column: u32, four: vec4f) {
   if (row >= params.m || column >= params.n) { return; }
-  var value = sum;
-  if (params.hasBias != 0u) { value += bias[column]; }
   let at = (batchIndex * params.m + row) * params.n + column;
-  if (params.accumulate != 0u) { value += y[at]; }
-  y[at] = value;
+  for (var j = 0u; j < min(4u, params.n - column); j++) {
+    var value = four[j];
+    if (params.hasBias != 0u) { value += bias[column + j]; }
+    if (params.accumulate != 0u) { value += y[at + j]; }
+    y[at + j] = value;
+  }
 }
 
 // --- GPUs: tiles in workgroup memory. ---
@@ -137,10 +139,8 @@ fn matmulTiles(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) gro
   for (var i = 0u; i < 8u; i++) {
     let r = row + 4u * (local.y + TILE_Y * (i / 4u)) + i % 4u;
     let c = column + 4u * local.x;
-    for (var j = 0u; j < 4u; j++) {
-      store(batchIndex, r, c + j, left[i][j]);
-      store(batchIndex, r, c + 4u * TILE_X + j, right[i][j]);
-    }
+    store(batchIndex, r, c, left[i]);
+    store(batchIndex, r, c + 4u * TILE_X, right[i]);
   }
 }
 
@@ -174,53 +174,106 @@ fn matmulRows(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) grou
     at += vec4u(params.aStep);
     bt += vec4u(params.bStep);
   }
-  for (var j = 0u; j < 4u; j++) {
-    store(batchIndex, row, column + j, s0[j]);
-    store(batchIndex, row + 1u, column + j, s1[j]);
-    store(batchIndex, row + 2u, column + j, s2[j]);
-    store(batchIndex, row + 3u, column + j, s3[j]);
-  }
+  store(batchIndex, row, column, s0);
+  store(batchIndex, row + 1u, column, s1);
+  store(batchIndex, row + 2u, column, s2);
+  store(batchIndex, row + 3u, column, s3);
 }
 
-// --- Panels for matmul.subgroups.wgsl. ---
+// --- Panels for matmul.subgroups.wgsl: a workgroup owns some texels of one panel. ---
+// Panels are numbered along y and z of the grid and their widths are powers of two, because a division costs a software
+// driver as much as several loads.
 
 struct Packing {
-  texels: u32,       // in all panels
-  rows: u32,         // of one matrix; its vec4f run along its columns
+  rows: u32,         // of one matrix; the vec4f of a panel run along its columns
   columns: u32,
   rowStride: u32,
   columnStride: u32,
   itemStride: u32,
   panels: u32,       // per matrix
+  allPanels: u32,
   depth: u32,        // texels per panel and unit of its width
-  width: u32,        // of a panel, in texels
+  widthBits: u32,    // log2 of the width of a panel in texels
   byRows: u32,       // 1: the panel is `width` rows, from column 0 to the end (left factor); 0: 4 * width columns, from row 0
-  bits: u32,         // of the texture's width
 }
 
 @group(0) @binding(0) var<uniform> packing: Packing;
 @group(0) @binding(1) var<storage, read> matrix: array<f32>;
-@group(0) @binding(2) var panels: texture_storage_2d<rgba32float, write>;
+@group(0) @binding(1) var<storage, read> matrix4: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> panels: array<vec4f>;
 
+/// Where the texel `along` and `across` in a panel comes from.
+struct Source { valid: bool, row: u32, column: u32, first: u32 }
+
+fn sourceOf(panel: u32, across: u32, along: u32) -> Source {
+  let item = panel / packing.panels;
+  let place = ((panel - item * packing.panels) << packing.widthBits) + across;
+  let byRows = packing.byRows != 0u;
+  let row = select(along, place, byRows);
+  let column = 4u * select(place, along, byRows);
+  return Source(row < packing.rows && column < packing.columns, row, column, item * packing.itemStride);
+}
+
+/// The texel of any matrix.
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn matmulPack(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
               @builtin(local_invocation_index) local: u32) {
-  let id = linearGroup(group, groups) * WORKGROUP_SIZE + local;
-  if (id >= packing.texels) { return; }
-  let across = id % packing.width;
-  let along = id / packing.width % packing.depth;
-  let panel = id / packing.width / packing.depth;
-  let place = panel % packing.panels * packing.width + across;
-  let row = select(along, place, packing.byRows != 0u);
-  let column = 4u * select(place, along, packing.byRows != 0u);
-  let first = panel / packing.panels * packing.itemStride + row * packing.rowStride;
+  let at = group.x * WORKGROUP_SIZE + local;
+  let panel = group.y + group.z * groups.y;
+  let along = at >> packing.widthBits;
+  if (panel >= packing.allPanels || along >= packing.depth) { return; }
+  let source = sourceOf(panel, at & ((1u << packing.widthBits) - 1u), along);
+  let first = source.first + source.row * packing.rowStride;
   var texel = vec4f();
   for (var j = 0u; j < 4u; j++) {
-    if (row < packing.rows && column + j < packing.columns) {
-      texel[j] = matrix[first + (column + j) * packing.columnStride];
+    if (source.valid && source.column + j < packing.columns) {
+      texel[j] = matrix[first + (source.column + j) * packing.columnStride];
     }
   }
-  textureStore(panels, texelAt(id, packing.bits), texel);
+  panels[((panel * packing.depth) << packing.widthBits) + at] = texel;
+}
+
+/// The texel of a matrix whose rows are contiguous and aligned: one load instead of four.
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn matmulPackRows(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+                  @builtin(local_invocation_index) local: u32) {
+  let at = group.x * WORKGROUP_SIZE + local;
+  let panel = group.y + group.z * groups.y;
+  let along = at >> packing.widthBits;
+  if (panel >= packing.allPanels || along >= packing.depth) { return; }
+  let source = sourceOf(panel, at & ((1u << packing.widthBits) - 1u), along);
+  var texel = vec4f();
+  if (source.valid) { texel = matrix4[(source.first + source.row * packing.rowStride + source.column) / 4u]; }
+  panels[((panel * packing.depth) << packing.widthBits) + at] = texel;
+}
+
+/// Four texels whose rows follow each other, of a matrix whose columns are contiguous and aligned: a block of 4 by 4 is
+/// read and transposed.
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn matmulPackColumns(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+                     @builtin(local_invocation_index) local: u32) {
+  let block = group.x * WORKGROUP_SIZE + local;
+  let panel = group.y + group.z * groups.y;
+  // The four rows lie across a panel of rows, and along a panel of columns.
+  let byRows = packing.byRows != 0u;
+  let widthBits = packing.widthBits - select(0u, 2u, byRows);
+  let across = (block & ((1u << widthBits) - 1u)) << select(0u, 2u, byRows);
+  let along = (block >> widthBits) << select(2u, 0u, byRows);
+  if (panel >= packing.allPanels || along >= packing.depth) { return; }
+  let source = sourceOf(panel, across, along);
+  var rows = mat4x4f();
+  for (var j = 0u; j < 4u; j++) {
+    if (source.valid && source.column + j < packing.columns) {
+      rows[j] = matrix4[(source.first + source.row + (source.column + j) * packing.columnStride) / 4u];
+    }
+  }
+  let texels = transpose(rows);
+  let at = ((panel * packing.depth + along) << packing.widthBits) + across;
+  let next = select(1u << packing.widthBits, 1u, byRows);
+  panels[at] = texels[0];
+  panels[at + next] = texels[1];
+  panels[at + 2u * next] = texels[2];
+  panels[at + 3u * next] = texels[3];
 }
 
 // --- Sums of rows: out[o, i] = sum over r of x[o, r, i], a chunk of r per invocation. ---

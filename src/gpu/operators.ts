@@ -3,9 +3,11 @@ import { adamW } from './adamW.ts';
 import { add, addBackward } from './add.ts';
 import { cummax, cummaxBackward } from './cummax.ts';
 import { embedding, embeddingBackward } from './embedding.ts';
+import { gatedFfn, gatedFfnBackward } from './gatedFfn.ts';
 import { gradientClip, gradientClipFactor } from './gradientClip.ts';
 import { gumbelNoise } from './gumbelNoise.ts';
 import { lerp, lerpBackward } from './lerp.ts';
+import { matmul, matmulBackward } from './matmul.ts';
 import { maxState, maxStateBackward } from './maxState.ts';
 import { randomBits } from './randomBits.ts';
 import type { Gpu } from './runtime/gpu.ts';
@@ -26,7 +28,11 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     cummaxBackward: (dValues, indices, options) => cummaxBackward(gpu, dValues, indices, options),
     gradientClip: (grads, maxNorm) => gradientClip(gpu, grads, maxNorm),
     gradientClipFactor: (grads, maxNorm) => gradientClipFactor(gpu, grads, maxNorm),
+    gatedFfn: (x, weights, options) => gatedFfn(gpu, x, weights, options),
+    gatedFfnBackward: (dy, x, weights, options) => gatedFfnBackward(gpu, dy, x, weights, options),
     gumbelNoise: (key, shape) => gumbelNoise(gpu, key, shape),
+    matmul: (a, b, options) => matmul(gpu, a, b, options),
+    matmulBackward: (dy, a, b, options) => matmulBackward(gpu, dy, a, b, options),
     randomBits: (key, shape) => randomBits(gpu, key, shape),
     topK: (x, k, options) => topK(gpu, x, k, options),
     topKBackward: (dValues, indices, length, options) => topKBackward(gpu, dValues, indices, length, options),

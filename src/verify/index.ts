@@ -3,9 +3,11 @@ import { cases as add } from './add.ts';
 import type { Case } from './case.ts';
 import { cases as cummax } from './cummax.ts';
 import { cases as embedding } from './embedding.ts';
+import { cases as gatedFfn } from './gatedFfn.ts';
 import { cases as gradientClip } from './gradientClip.ts';
 import { cases as gumbelNoise } from './gumbelNoise.ts';
 import { cases as lerp } from './lerp.ts';
+import { cases as matmul } from './matmul.ts';
 import { cases as maxState } from './maxState.ts';
 import { cases as randomBits } from './randomBits.ts';
 import { cases as topK } from './topK.ts';
@@ -16,6 +18,8 @@ export const cases: readonly Case[] = [
   ...gumbelNoise,
   ...cummax,
   ...topK,
+  ...matmul,
+  ...gatedFfn,
   ...add,
   ...lerp,
   ...gradientClip,

@@ -4,8 +4,10 @@ import { judgeAdamW } from './adamW.ts';
 import { judgeAdd } from './add.ts';
 import { judgeCummaxBackward } from './cummax.ts';
 import { judgeEmbeddingBackward } from './embedding.ts';
+import { judgeGatedFfn, judgeGatedFfnBackward } from './gatedFfn.ts';
 import { judgeGradientClip } from './gradientClip.ts';
 import { judgeLerp, judgeLerpBackward } from './lerp.ts';
+import { judgeMatmul, judgeMatmulBackward } from './matmul.ts';
 import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
 
 /** One call of an operator with what one twin wanted and the other got, tensors by the contract's names. */
@@ -29,6 +31,10 @@ const judges: Readonly<Record<string, Judge>> = {
   add: judgeAdd,
   cummaxBackward: judgeCummaxBackward,
   embeddingBackward: judgeEmbeddingBackward,
+  matmul: judgeMatmul,
+  matmulBackward: judgeMatmulBackward,
+  gatedFfn: judgeGatedFfn,
+  gatedFfnBackward: judgeGatedFfnBackward,
   lerp: judgeLerp,
   lerpBackward: judgeLerpBackward,
   adamW: judgeAdamW,

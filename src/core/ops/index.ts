@@ -4,9 +4,11 @@ import { type AddOps, addBackwardContract, addContract } from './add.ts';
 import type { Contract } from './contract.ts';
 import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax.ts';
 import { type EmbeddingOps, embeddingBackwardContract, embeddingContract } from './embedding.ts';
+import { type GatedFfnOps, gatedFfnBackwardContract, gatedFfnContract } from './gatedFfn.ts';
 import { type GradientClipOps, gradientClipContract, gradientClipFactorContract } from './gradientClip.ts';
 import { type GumbelNoiseOps, gumbelNoiseContract } from './gumbelNoise.ts';
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
+import { type MatmulOps, matmulBackwardContract, matmulContract } from './matmul.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
 import { type TopKOps, topKBackwardContract, topKContract } from './topK.ts';
@@ -18,7 +20,9 @@ export interface Ops<T extends AnyTensor>
     CummaxOps<T>,
     EmbeddingOps<T>,
     GradientClipOps<T>,
+    GatedFfnOps<T>,
     GumbelNoiseOps<T>,
+    MatmulOps<T>,
     LerpOps<T>,
     RandomBitsOps<T>,
     TopKOps<T>,
@@ -30,6 +34,10 @@ export const contracts: readonly Contract[] = [
   gumbelNoiseContract,
   cummaxContract,
   cummaxBackwardContract,
+  matmulContract,
+  matmulBackwardContract,
+  gatedFfnContract,
+  gatedFfnBackwardContract,
   addContract,
   addBackwardContract,
   lerpContract,

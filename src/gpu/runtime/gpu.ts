@@ -48,8 +48,8 @@ export interface Dispatch {
   readonly params: readonly (number | { readonly f32: number })[];
   readonly reads?: readonly Binding[];
   readonly writes?: readonly Binding[];
-  /** Scratch textures (rgba32float), each only read or only written. */
-  readonly textures?: readonly { readonly texture: GpuTexture; readonly access: 'read' | 'write' }[];
+  /** Scratch textures, which are only read. */
+  readonly textures?: readonly GpuTexture[];
   /** Workgroups per dimension, or a u32 tensor that holds them at an element offset. */
   readonly groups:
     | readonly [number, number?, number?]
@@ -129,7 +129,7 @@ export class Gpu implements AsyncDisposable {
     );
     this.textures = new TexturePool(
       device,
-      GPUTextureUsage.STORAGE_BINDING,
+      GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.COPY_DST,
       (options.poolBytes ?? 2 ** 30) / 4,
       () => this.flush(),
     );
@@ -203,6 +203,26 @@ export class Gpu implements AsyncDisposable {
     this.#alive('texture');
     this.#open();
     return this.textures.take(texels);
+  }
+
+  /** Fill a scratch texture with the elements of a tensor of vec4f, in order. */
+  copyToTexture(from: GpuTensor, to: GpuTexture): void {
+    this.#endPass();
+    const encoder = this.#open();
+    const { width } = to.texture;
+    const texels = Math.ceil(from.size / 4);
+    const rows = Math.floor(texels / width);
+    const bytesPerRow = width * 16;
+    const copy = (row: number, size: [number, number]): void => {
+      if (size[0] === 0 || size[1] === 0) return;
+      encoder.copyBufferToTexture(
+        { buffer: from.buffer, offset: row * bytesPerRow, bytesPerRow },
+        { texture: to.texture, origin: [0, row] },
+        size,
+      );
+    };
+    copy(0, [width, rows]);
+    copy(rows, [texels % width, 1]);
   }
 
   /** Set every bit of a tensor to zero. */
@@ -281,7 +301,7 @@ export class Gpu implements AsyncDisposable {
     for (const b of [...reads, ...writes]) {
       entries.push({ binding: entries.length, resource: this.#resource(d, b) });
     }
-    for (const { texture } of d.textures ?? []) {
+    for (const texture of d.textures ?? []) {
       entries.push({ binding: entries.length, resource: texture.view });
     }
     const group = this.device.createBindGroup({ layout: layout.group, entries, label: d.entry });
@@ -549,8 +569,8 @@ export class Gpu implements AsyncDisposable {
   }
 
   #layout(d: Dispatch): { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout } {
-    const textures = (d.textures ?? []).map((t) => t.access);
-    const id = `${d.reads?.length ?? 0},${d.writes?.length ?? 0},${textures}`;
+    const textures = d.textures ?? [];
+    const id = `${d.reads?.length ?? 0},${d.writes?.length ?? 0},${textures.length}`;
     let layout = this.#layouts.get(id);
     if (layout === undefined) {
       const entries: GPUBindGroupLayoutEntry[] = [];
@@ -561,12 +581,11 @@ export class Gpu implements AsyncDisposable {
       buffer('uniform');
       for (const _ of d.reads ?? []) buffer('read-only-storage');
       for (const _ of d.writes ?? []) buffer('storage');
-      for (const t of textures) {
-        const access = t === 'read' ? 'read-only' : 'write-only';
+      for (const _ of textures) {
         entries.push({
           binding: entries.length,
           visibility,
-          storageTexture: { access, format: 'rgba32float' },
+          storageTexture: { access: 'read-only', format: 'rgba32float' },
         });
       }
       const group = this.device.createBindGroupLayout({ entries });
