@@ -86,7 +86,7 @@ describe('train', () => {
       child.stdout.on('data', (data: Buffer) => {
         lines += data.toString().split('\n').length - 1;
         // Once: a second Ctrl-C would stop it at once, without a checkpoint.
-      if (lines >= 6 && !child.killed) child.kill(signal);
+        if (lines >= 6 && !child.killed) child.kill(signal);
       });
       const code = await new Promise<number | null>((done) => child.on('close', done));
       expect(code).toBe(signal === 'SIGINT' ? 130 : null);

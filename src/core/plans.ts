@@ -2,6 +2,7 @@ import { planAdamW } from './ops/adamW.ts';
 import { planAdd, planAddBackward } from './ops/add.ts';
 import { planCummax, planCummaxBackward } from './ops/cummax.ts';
 import { planEmbedding, planEmbeddingBackward } from './ops/embedding.ts';
+import { planGatedFfn, planGatedFfnBackward } from './ops/gatedFfn.ts';
 import { planGradientClip, planGradientClipFactor } from './ops/gradientClip.ts';
 import { planGumbelNoise } from './ops/gumbelNoise.ts';
 import { planAnnAdd, planAnnSearch, planHierarchicalAnn } from './ops/hierarchicalAnn.ts';
@@ -9,6 +10,7 @@ import type { Ops } from './ops/index.ts';
 import { planKMeans } from './ops/kMeans.ts';
 import { planLayerNorm, planLayerNormBackward } from './ops/layerNorm.ts';
 import { planLerp, planLerpBackward } from './ops/lerp.ts';
+import { planMatmul, planMatmulBackward } from './ops/matmul.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
 import { planRandomBits } from './ops/randomBits.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
@@ -31,6 +33,8 @@ export const plans: {
   adamW: planAdamW,
   cummax: planCummax,
   cummaxBackward: planCummaxBackward,
+  gatedFfn: planGatedFfn,
+  gatedFfnBackward: planGatedFfnBackward,
   gradientClip: planGradientClip,
   gradientClipFactor: planGradientClipFactor,
   gumbelNoise: planGumbelNoise,
@@ -38,6 +42,8 @@ export const plans: {
   hierarchicalAnnAdd: planAnnAdd,
   hierarchicalAnnSearch: planAnnSearch,
   kMeans: planKMeans,
+  matmul: planMatmul,
+  matmulBackward: planMatmulBackward,
   randomBits: planRandomBits,
   sampleLogits: planSampleLogits,
   topK: planTopK,

@@ -16,4 +16,5 @@ export {
 export { GpuTensor } from './runtime/gpuTensor.ts';
 export { type ArithmeticProbe, probeArithmetic, type Rounding } from './runtime/probe.ts';
 export { measureRoof, type Roof } from './runtime/roof.ts';
+export { GpuTexture } from './runtime/texturePool.ts';
 export { linkWgsl, readWgsl } from './runtime/wgsl.ts';

@@ -3,6 +3,7 @@ import { adamW } from './adamW.ts';
 import { add, addBackward } from './add.ts';
 import { cummax, cummaxBackward } from './cummax.ts';
 import { embedding, embeddingBackward } from './embedding.ts';
+import { gatedFfn, gatedFfnBackward } from './gatedFfn.ts';
 import { gradientClip, gradientClipFactor } from './gradientClip.ts';
 import { gumbelNoise } from './gumbelNoise.ts';
 import { hierarchicalAnn, hierarchicalAnnAdd } from './hierarchicalAnn.ts';
@@ -10,6 +11,7 @@ import { hierarchicalAnnSearch } from './hierarchicalAnnSearch.ts';
 import { kMeans } from './kMeans.ts';
 import { layerNorm, layerNormBackward } from './layerNorm.ts';
 import { lerp, lerpBackward } from './lerp.ts';
+import { matmul, matmulBackward } from './matmul.ts';
 import { maxState, maxStateBackward } from './maxState.ts';
 import { randomBits } from './randomBits.ts';
 import type { Gpu } from './runtime/gpu.ts';
@@ -31,12 +33,16 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     cummaxBackward: (dValues, indices, options) => cummaxBackward(gpu, dValues, indices, options),
     gradientClip: (grads, maxNorm) => gradientClip(gpu, grads, maxNorm),
     gradientClipFactor: (grads, maxNorm) => gradientClipFactor(gpu, grads, maxNorm),
+    gatedFfn: (x, weights, options) => gatedFfn(gpu, x, weights, options),
+    gatedFfnBackward: (dy, x, weights, options) => gatedFfnBackward(gpu, dy, x, weights, options),
     gumbelNoise: (key, shape) => gumbelNoise(gpu, key, shape),
     hierarchicalAnn: (vectors, options) => hierarchicalAnn(gpu, vectors, options),
     hierarchicalAnnAdd: (index, newVectors, options) => hierarchicalAnnAdd(gpu, index, newVectors, options),
     hierarchicalAnnSearch: (index, queries, k, options) =>
       hierarchicalAnnSearch(gpu, index, queries, k, options),
     kMeans: (points, k, options) => kMeans(gpu, points, k, options),
+    matmul: (a, b, options) => matmul(gpu, a, b, options),
+    matmulBackward: (dy, a, b, options) => matmulBackward(gpu, dy, a, b, options),
     randomBits: (key, shape) => randomBits(gpu, key, shape),
     sampleLogits: (logits, options) => sampleLogits(gpu, logits, options),
     topK: (x, k, options) => topK(gpu, x, k, options),

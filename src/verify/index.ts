@@ -3,12 +3,14 @@ import { cases as add } from './add.ts';
 import type { Case } from './case.ts';
 import { cases as cummax } from './cummax.ts';
 import { cases as embedding } from './embedding.ts';
+import { cases as gatedFfn } from './gatedFfn.ts';
 import { cases as gradientClip } from './gradientClip.ts';
 import { cases as gumbelNoise } from './gumbelNoise.ts';
 import { cases as hierarchicalAnn } from './hierarchicalAnn.ts';
 import { cases as kMeans } from './kMeans.ts';
 import { cases as layerNorm } from './layerNorm.ts';
 import { cases as lerp } from './lerp.ts';
+import { cases as matmul } from './matmul.ts';
 import { cases as maxState } from './maxState.ts';
 import { cases as randomBits } from './randomBits.ts';
 import { cases as sampleLogits } from './sampleLogits.ts';
@@ -23,6 +25,8 @@ export const cases: readonly Case[] = [
   ...sampleLogits,
   ...kMeans,
   ...hierarchicalAnn,
+  ...matmul,
+  ...gatedFfn,
   ...add,
   ...lerp,
   ...gradientClip,

@@ -5,11 +5,13 @@ import { judgeAdamW } from './adamW.ts';
 import { judgeAdd } from './add.ts';
 import { judgeCummaxBackward } from './cummax.ts';
 import { judgeEmbeddingBackward } from './embedding.ts';
+import { judgeGatedFfn, judgeGatedFfnBackward } from './gatedFfn.ts';
 import { judgeGradientClip } from './gradientClip.ts';
 import { judgeAnn, judgeAnnAdd, judgeAnnSearch } from './hierarchicalAnn.ts';
 import { judgeKMeans } from './kMeans.ts';
 import { judgeLayerNorm, judgeLayerNormBackward } from './layerNorm.ts';
 import { judgeLerp, judgeLerpBackward } from './lerp.ts';
+import { judgeMatmul, judgeMatmulBackward } from './matmul.ts';
 import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
 import { judgeSampleLogits } from './sampleLogits.ts';
 
@@ -36,6 +38,10 @@ const judges: Readonly<Record<string, Judge>> = {
   add: judgeAdd,
   cummaxBackward: judgeCummaxBackward,
   embeddingBackward: judgeEmbeddingBackward,
+  matmul: judgeMatmul,
+  matmulBackward: judgeMatmulBackward,
+  gatedFfn: judgeGatedFfn,
+  gatedFfnBackward: judgeGatedFfnBackward,
   lerp: judgeLerp,
   lerpBackward: judgeLerpBackward,
   sampleLogits: judgeSampleLogits,

@@ -4,6 +4,7 @@ import { type AddOps, addBackwardContract, addContract } from './add.ts';
 import type { Contract } from './contract.ts';
 import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax.ts';
 import { type EmbeddingOps, embeddingBackwardContract, embeddingContract } from './embedding.ts';
+import { type GatedFfnOps, gatedFfnBackwardContract, gatedFfnContract } from './gatedFfn.ts';
 import { type GradientClipOps, gradientClipContract, gradientClipFactorContract } from './gradientClip.ts';
 import { type GumbelNoiseOps, gumbelNoiseContract } from './gumbelNoise.ts';
 import {
@@ -15,6 +16,7 @@ import {
 import { type KMeansOps, kMeansContract } from './kMeans.ts';
 import { type LayerNormOps, layerNormBackwardContract, layerNormContract } from './layerNorm.ts';
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
+import { type MatmulOps, matmulBackwardContract, matmulContract } from './matmul.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
@@ -27,9 +29,11 @@ export interface Ops<T extends AnyTensor>
     CummaxOps<T>,
     EmbeddingOps<T>,
     GradientClipOps<T>,
+    GatedFfnOps<T>,
     GumbelNoiseOps<T>,
     HierarchicalAnnOps<T>,
     KMeansOps<T>,
+    MatmulOps<T>,
     LerpOps<T>,
     MaxStateOps<T>,
     RandomBitsOps<T>,
@@ -43,6 +47,10 @@ export const contracts: readonly Contract[] = [
   gumbelNoiseContract,
   cummaxContract,
   cummaxBackwardContract,
+  matmulContract,
+  matmulBackwardContract,
+  gatedFfnContract,
+  gatedFfnBackwardContract,
   addContract,
   addBackwardContract,
   lerpContract,

@@ -13,11 +13,12 @@ import { createOps } from '../operators.ts';
 import { type Choice, chooseAdapter, type Family, familyOf, requestAdapter } from './adapters.ts';
 import { GpuTensor, type Storage } from './gpuTensor.ts';
 import { BufferPool } from './pool.ts';
+import { type GpuTexture, TexturePool } from './texturePool.ts';
 import { linkWgsl, readWgsl } from './wgsl.ts';
 
-const { GPUBufferUsage, GPUMapMode, GPUShaderStage } = globals as unknown as Pick<
+const { GPUBufferUsage, GPUMapMode, GPUShaderStage, GPUTextureUsage } = globals as unknown as Pick<
   typeof globalThis,
-  'GPUBufferUsage' | 'GPUMapMode' | 'GPUShaderStage'
+  'GPUBufferUsage' | 'GPUMapMode' | 'GPUShaderStage' | 'GPUTextureUsage'
 >;
 
 export interface OpenOptions {
@@ -36,7 +37,7 @@ export type Binding =
   | GpuTensor
   | { readonly tensor: GpuTensor; readonly offset: number; readonly length: number };
 
-/** One dispatch of one entry point. Binding 0 holds `params`, then come `reads`, then `writes`. */
+/** One dispatch of one entry point. Binding 0 holds `params`, then come `reads`, `writes` and `textures`. */
 export interface Dispatch {
   /** A file under src/gpu, such as `cummax.wgsl`. */
   readonly file: string;
@@ -47,6 +48,8 @@ export interface Dispatch {
   readonly params: readonly (number | { readonly f32: number })[];
   readonly reads?: readonly Binding[];
   readonly writes?: readonly Binding[];
+  /** Scratch textures, which are only read. */
+  readonly textures?: readonly GpuTexture[];
   /** Workgroups per dimension, or a u32 tensor that holds them at an element offset. */
   readonly groups:
     | readonly [number, number?, number?]
@@ -83,6 +86,7 @@ export class Gpu implements AsyncDisposable {
   readonly subgroups: boolean;
   readonly ops: Ops<GpuTensor>;
   readonly pool: BufferPool;
+  readonly textures: TexturePool;
   readonly #instance: GPU;
   readonly #live = new Set<GpuTensor>();
   readonly #pipelines = new Map<string, GPUComputePipeline>();
@@ -122,6 +126,12 @@ export class Gpu implements AsyncDisposable {
       device,
       STORAGE | COPY_SRC | COPY_DST | INDIRECT,
       options.poolBytes ?? 2 ** 30,
+    );
+    this.textures = new TexturePool(
+      device,
+      GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.COPY_DST,
+      (options.poolBytes ?? 2 ** 30) / 4,
+      () => this.flush(),
     );
     this.#arena = device.createBuffer({ size: arenaBytes, usage: UNIFORM | COPY_DST, label: 'params' });
     this.ops = createOps(this);
@@ -186,6 +196,33 @@ export class Gpu implements AsyncDisposable {
     const out = this.empty(dtype, shape);
     this.clear(out);
     return out;
+  }
+
+  /** A scratch texture of so many texels for the operator that runs; dispose it when its commands are enqueued. */
+  texture(texels: number): GpuTexture {
+    this.#alive('texture');
+    this.#open();
+    return this.textures.take(texels);
+  }
+
+  /** Fill a scratch texture with the elements of a tensor of vec4f, in order. */
+  copyToTexture(from: GpuTensor, to: GpuTexture): void {
+    this.#endPass();
+    const encoder = this.#open();
+    const { width } = to.texture;
+    const texels = Math.ceil(from.size / 4);
+    const rows = Math.floor(texels / width);
+    const bytesPerRow = width * 16;
+    const copy = (row: number, size: [number, number]): void => {
+      if (size[0] === 0 || size[1] === 0) return;
+      encoder.copyBufferToTexture(
+        { buffer: from.buffer, offset: row * bytesPerRow, bytesPerRow },
+        { texture: to.texture, origin: [0, row] },
+        size,
+      );
+    };
+    copy(0, [width, rows]);
+    copy(rows, [texels % width, 1]);
   }
 
   /** Set every bit of a tensor to zero. */
@@ -258,11 +295,14 @@ export class Gpu implements AsyncDisposable {
     if (groups?.includes(0)) return;
     if (this.#arenaUsed + 256 > arenaBytes || this.#entries.size > maxDispatchesPerPass) this.flush();
     const encoder = this.#open();
-    const layout = this.#layout(reads.length, writes.length);
+    const layout = this.#layout(d);
     const pipeline = this.#pipeline(d, layout.pipeline);
     const entries: GPUBindGroupEntry[] = [{ binding: 0, resource: this.#params(d.params) }];
     for (const b of [...reads, ...writes]) {
       entries.push({ binding: entries.length, resource: this.#resource(d, b) });
+    }
+    for (const texture of d.textures ?? []) {
+      entries.push({ binding: entries.length, resource: texture.view });
     }
     const group = this.device.createBindGroup({ layout: layout.group, entries, label: d.entry });
     this.#entries.add(d.entry);
@@ -528,20 +568,27 @@ export class Gpu implements AsyncDisposable {
     return { buffer: tensor.buffer, offset, size };
   }
 
-  #layout(reads: number, writes: number): { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout } {
-    const id = `${reads},${writes}`;
+  #layout(d: Dispatch): { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout } {
+    const textures = d.textures ?? [];
+    const id = `${d.reads?.length ?? 0},${d.writes?.length ?? 0},${textures.length}`;
     let layout = this.#layouts.get(id);
     if (layout === undefined) {
-      const types: GPUBufferBindingType[] = ['uniform'];
-      for (let i = 0; i < reads; i++) types.push('read-only-storage');
-      for (let i = 0; i < writes; i++) types.push('storage');
-      const group = this.device.createBindGroupLayout({
-        entries: types.map((type, binding) => ({
-          binding,
-          visibility: GPUShaderStage.COMPUTE,
-          buffer: { type },
-        })),
-      });
+      const entries: GPUBindGroupLayoutEntry[] = [];
+      const visibility = GPUShaderStage.COMPUTE;
+      const buffer = (type: GPUBufferBindingType): void => {
+        entries.push({ binding: entries.length, visibility, buffer: { type } });
+      };
+      buffer('uniform');
+      for (const _ of d.reads ?? []) buffer('read-only-storage');
+      for (const _ of d.writes ?? []) buffer('storage');
+      for (const _ of textures) {
+        entries.push({
+          binding: entries.length,
+          visibility,
+          storageTexture: { access: 'read-only', format: 'rgba32float' },
+        });
+      }
+      const group = this.device.createBindGroupLayout({ entries });
       layout = { group, pipeline: this.device.createPipelineLayout({ bindGroupLayouts: [group] }) };
       this.#layouts.set(id, layout);
     }
@@ -549,7 +596,7 @@ export class Gpu implements AsyncDisposable {
   }
 
   #pipeline(d: Dispatch, layout: GPUPipelineLayout): GPUComputePipeline {
-    const id = `${d.file}:${d.entry}:${JSON.stringify(d.constants ?? {})}:${d.reads?.length ?? 0}`;
+    const id = `${d.file}:${d.entry}:${JSON.stringify(d.constants ?? {})}:${d.reads?.length ?? 0}:${d.textures?.length ?? 0}`;
     let pipeline = this.#pipelines.get(id);
     if (pipeline === undefined) {
       const code = linkWgsl(d.file, (file) => this.#overrides.get(file) ?? readWgsl(file));

@@ -1,0 +1,327 @@
+import { type Bound, compareBound, gamma, minNormal, unitNearest, unitWgsl } from '../bounds.ts';
+import {
+  type Activation,
+  type GatedFfnOptions,
+  type GatedFfnWeights,
+  planGatedFfn,
+  planGatedFfnBackward,
+} from '../ops/gatedFfn.ts';
+import type { Tensor } from '../tensor.ts';
+import type { Judge } from './index.ts';
+import { addProduct, given } from './matmul.ts';
+
+/**
+ * A matrix that a kernel knows only approximately: how large its elements are (signed where `value` is exact, else an
+ * upper bound of the magnitude), and how far they may be off: `fail` in any conformant evaluation, `suspect` in
+ * round-to-nearest arithmetic, whose independent roundings add up like a random walk.
+ */
+interface Approximate extends Spread {
+  readonly value: Float64Array;
+}
+
+interface Spread {
+  readonly fail: Float64Array;
+  readonly suspect: Float64Array;
+}
+
+const whyForward =
+  'gamma_K of both products in a row: |W2| (|u| |act error| + |act(g)| |u error| + rounding) + gamma_(H+1)(2^-23) * (|b2| + |h| |W2|), u and g off by gamma_(D+1) * (|b| + |x||W|), act by its slope times that plus its own error';
+const whyBackward =
+  'the chain of products, each with gamma_K(2^-23) * sum |a||b| for its own rounding plus what its inexact factor carries in; act and its slope off by their Lipschitz constants times the error of g plus their own error';
+
+/** Error bound of gatedFfn, composed along the layer. */
+export function gatedFfnBound(
+  x: Tensor,
+  weights: GatedFfnWeights<Tensor>,
+  options: GatedFfnOptions = {},
+): Bound {
+  const { rows, d, h, e, activation } = planGatedFfn(x, weights, options);
+  const { u, g } = paths(x, weights, rows, d, h);
+  const hidden = times(u, through(g, curves[activation].act));
+  const y = spread(hidden, transpose(exact(weights.w2), e, h), rows, e, h, weights.b2);
+  return { ...y, why: whyForward };
+}
+
+/** Error bounds of gatedFfnBackward, composed along the chain rule. */
+export function gatedFfnBackwardBound(
+  dy: Tensor,
+  x: Tensor,
+  weights: GatedFfnWeights<Tensor>,
+  options: GatedFfnOptions = {},
+): Record<string, Bound> {
+  const { rows, d, h, e, activation } = planGatedFfnBackward(dy, x, weights, options);
+  const { u, g } = paths(x, weights, rows, d, h);
+  const { act, slope } = curves[activation];
+  const gradient = exact(dy);
+  const dh = product(gradient, exact(weights.w2), rows, h, e);
+  const open = through(g, act);
+  const hidden = times(u, open);
+  const du = times(dh, open);
+  const dg = times(dh, times(u, through(g, slope)));
+  const input = exact(x);
+  const bound = (line: Spread): Bound => ({ ...line, why: whyBackward });
+  const viaValue = spread(du, exact(weights.w1), rows, d, h);
+  const viaGate = spread(dg, exact(weights.wg), rows, d, h);
+  const ones = exact(new Float64Array(rows).fill(1));
+  return {
+    dx: bound(plus(viaValue, viaGate)),
+    dw1: bound(spread(transpose(du, rows, h), input, h, d, rows)),
+    dwg: bound(spread(transpose(dg, rows, h), input, h, d, rows)),
+    dw2: bound(spread(transpose(gradient, rows, e), hidden, e, h, rows)),
+    db1: bound(spread(ones, du, 1, h, rows)),
+    dbg: bound(spread(ones, dg, 1, h, rows)),
+    db2: bound(spread(ones, gradient, 1, e, rows)),
+  };
+}
+
+export const judgeGatedFfn: Judge = ({ inputs, options, want, got, independent = false }) => {
+  const bound = gatedFfnBound(inputs.x!, weightsOf(inputs), options as GatedFfnOptions);
+  return { y: compareBound(want.y!, got.y!, { ...bound, statistics: independent }) };
+};
+
+export const judgeGatedFfnBackward: Judge = ({ inputs, options, want, got, independent = false }) => {
+  const { dy, x } = inputs;
+  const bounds = gatedFfnBackwardBound(dy!, x!, weightsOf(inputs), options as GatedFfnOptions);
+  return Object.fromEntries(
+    Object.entries(want).map(([name, w]) => [
+      name,
+      compareBound(w, got[name]!, { ...bounds[name]!, statistics: independent }),
+    ]),
+  );
+};
+
+function weightsOf(inputs: Readonly<Record<string, Tensor | undefined>>): GatedFfnWeights<Tensor> {
+  const { w1, b1, wg, bg, w2, b2 } = inputs;
+  return given({ w1, b1, wg, bg, w2, b2 }) as unknown as GatedFfnWeights<Tensor>;
+}
+
+/** u = x w1ᵀ + b1 and g = x wgᵀ + bg. */
+function paths(x: Tensor, w: GatedFfnWeights<Tensor>, rows: number, d: number, h: number) {
+  const input = exact(x);
+  return {
+    u: product(input, transpose(exact(w.w1), h, d), rows, h, d, w.b1),
+    g: product(input, transpose(exact(w.wg), h, d), rows, h, d, w.bg),
+  };
+}
+
+function exact(t: Tensor | Float64Array): Approximate {
+  const value = t instanceof Float64Array ? t : Float64Array.from(t.data);
+  const none = new Float64Array(value.length);
+  return { value, fail: none, suspect: none };
+}
+
+/** left [m, k] right [k, n] + bias, both with their true signs. */
+function product(
+  left: Approximate,
+  right: Approximate,
+  m: number,
+  n: number,
+  k: number,
+  bias?: Tensor,
+): Approximate {
+  const value = new Float64Array(m * n);
+  addProduct(value, left.value, right.value, m, n, k);
+  if (bias !== undefined) for (let i = 0; i < value.length; i++) value[i]! += bias.data[i % n]!;
+  return { value, ...spread(left, right, m, n, k, bias) };
+}
+
+/** How far a computed product may be off: its own roundings, and what an inexact factor carries in. */
+function spread(
+  left: Approximate,
+  right: Approximate,
+  m: number,
+  n: number,
+  k: number,
+  bias?: Tensor,
+): Spread {
+  const multiply = (a: Float64Array, b: Float64Array): Float64Array => {
+    const out = new Float64Array(m * n);
+    // The error of an exact factor is zero throughout.
+    if (a.some((v) => v !== 0) && b.some((v) => v !== 0)) addProduct(out, a, b, m, n, k);
+    return out;
+  };
+  const [a, b] = [left.value.map(Math.abs), right.value.map(Math.abs)];
+  const absolute = multiply(a, b);
+  const fail = multiply(left.fail, b);
+  const failRight = multiply(a, right.fail);
+  const suspect = multiply(left.suspect.map(square), b.map(square));
+  const suspectRight = multiply(a.map(square), right.suspect.map(square));
+  const terms = k + 2;
+  const g = gamma(terms);
+  const walk = (6 * Math.sqrt(terms) + 1) * unitNearest;
+  for (let i = 0; i < fail.length; i++) {
+    const size = absolute[i]! + (bias === undefined ? 0 : Math.abs(bias.data[i % n]!));
+    const carried = fail[i]! + failRight[i]!;
+    fail[i] = carried + g * (size + carried) + terms * minNormal;
+    const line = Math.sqrt(suspect[i]! + suspectRight[i]!) + walk * size + terms * minNormal;
+    suspect[i] = Math.min(line, fail[i]!);
+  }
+  return { fail, suspect };
+}
+
+/** a * b, element by element. */
+function times(a: Approximate, b: Approximate): Approximate {
+  const value = new Float64Array(a.value.length);
+  const fail = new Float64Array(a.value.length);
+  const suspect = new Float64Array(a.value.length);
+  for (let i = 0; i < value.length; i++) {
+    const p = a.value[i]!;
+    const q = b.value[i]!;
+    const [dp, dq] = [a.fail[i]!, b.fail[i]!];
+    const carried = Math.abs(p) * dq + Math.abs(q) * dp + dp * dq;
+    value[i] = p * q;
+    fail[i] = carried + unitWgsl * (Math.abs(p * q) + carried) + minNormal;
+    const walk = Math.hypot(p * b.suspect[i]!, q * a.suspect[i]!) + unitNearest * Math.abs(p * q) + minNormal;
+    suspect[i] = Math.min(walk, fail[i]!);
+  }
+  return { value, fail, suspect };
+}
+
+/** The sum of two products in one accumulator: a rounding more, of what each of them may be in size, is in their terms. */
+function plus(a: Spread, b: Spread): Spread {
+  return {
+    fail: a.fail.map((v, i) => (v + b.fail[i]!) * (1 + 2 * unitWgsl)),
+    suspect: a.suspect.map((v, i) => Math.hypot(v, b.suspect[i]!)),
+  };
+}
+
+function transpose(t: Approximate, rows: number, columns: number): Approximate {
+  const turn = (from: Float64Array): Float64Array => {
+    const out = new Float64Array(from.length);
+    for (let r = 0; r < rows; r++) {
+      for (let c = 0; c < columns; c++) out[c * rows + r] = from[r * columns + c]!;
+    }
+    return out;
+  };
+  return { value: turn(t.value), fail: turn(t.fail), suspect: turn(t.suspect) };
+}
+
+/** A function of one variable: a bound of its magnitude, of its slope, of a jump, and of its error when computed in f32. */
+interface Curve {
+  /** The value, or an upper bound of its magnitude. */
+  value(g: number): number;
+  readonly lipschitz: number;
+  /** Size of the jump at 0; an argument that may be on either side of it may give either value. @defaultValue 0 */
+  readonly jump?: number;
+  /** Largest error of its evaluation at g with WGSL's exp, division and rounding. */
+  error(g: number): number;
+}
+
+function through(g: Approximate, f: Curve): Approximate {
+  const value = new Float64Array(g.value.length);
+  const fail = new Float64Array(g.value.length);
+  const suspect = new Float64Array(g.value.length);
+  for (let i = 0; i < value.length; i++) {
+    const at = g.value[i]!;
+    // The evaluation happens at the kernel's own g, which may be a little further out.
+    const own = Math.max(f.error(at - g.fail[i]!), f.error(at), f.error(at + g.fail[i]!)) + 2 * minNormal;
+    const moved = (by: number): number =>
+      f.lipschitz * by + (f.jump !== undefined && Math.abs(at) <= by ? f.jump : 0);
+    value[i] = f.value(at);
+    fail[i] = moved(g.fail[i]!) + own;
+    suspect[i] = Math.min(moved(g.suspect[i]!) + own, fail[i]!);
+  }
+  return { value, fail, suspect };
+}
+
+const u = unitWgsl;
+
+function sigmoid(g: number): number {
+  return g < 0 ? Math.exp(g) / (1 + Math.exp(g)) : 1 / (1 + Math.exp(-g));
+}
+
+/**
+ * Relative error of sigmoid(z) computed as 1 / (1 + e) or e / (1 + e), e = exp(-|z|): exp has 3 + 2|z| ulp, which reaches
+ * the result in full for z < 0 and damped by e / (1 + e) above; the sum 1, the division 2.5 ulp; `argument` is the
+ * relative error of z itself, which exp multiplies by |z|.
+ */
+function sigmoidError(z: number, argument = 0): number {
+  const fromExp = 3 * u + Math.abs(z) * (2 * u + argument);
+  return 4 * u + fromExp * (z < 0 ? 1 : sigmoid(-z));
+}
+
+/** Upper bound of the tail of the standard normal, Phi(-|g|) <= exp(-g^2/2) / 2. */
+function tail(g: number): number {
+  return Math.exp((-g * g) / 2) / 2;
+}
+
+/**
+ * Absolute error of the kernels' Phi(g). Its tail exp(-z^2/2) t P(t): P fits to 4.1e-8 (0.4 u) and costs 9 steps of two
+ * roundings with |P|(t) <= 2.24 P(t) (41 u); t is off by 4.5 u, which P takes 2.28-fold (10.3 u); exp has 3 + z^2 ulp and
+ * an argument off by z^2 / 2 * 2 u; three products (3 u). For g > 0 one subtraction from 1 is added.
+ */
+function phiError(g: number): number {
+  return tail(g) * (60 + 2 * g * g) * u + (g > 0 ? u : 0);
+}
+
+function density(g: number): number {
+  return Math.exp((-g * g) / 2) / Math.sqrt(2 * Math.PI);
+}
+
+const root = Math.sqrt(8 / Math.PI);
+const clamped = (g: number): number => Math.max(-20, Math.min(20, g));
+const cubic = (g: number): number => root * (clamped(g) + 0.044715 * clamped(g) ** 3);
+/** Relative error of the cubic: both terms have one sign; constants and four products and a sum. */
+const cubicError = 6 * u;
+
+// The Lipschitz constants are the largest |f'| and |f''|: 1.0998, 1.1290 and 1.1290; 1/2, 0.7979 and 0.7979.
+const curves: Readonly<Record<Activation, { act: Curve; slope: Curve }>> = {
+  relu: {
+    act: { value: (g) => Math.max(g, 0), lipschitz: 1, error: () => 0 },
+    slope: { value: (g) => (g > 0 ? 1 : 0), lipschitz: 0, jump: 1, error: () => 0 },
+  },
+  silu: {
+    act: {
+      value: (g) => g * sigmoid(g),
+      lipschitz: 1.1,
+      error: (g) => Math.abs(g) * sigmoid(g) * (sigmoidError(g) + u),
+    },
+    slope: {
+      value: (g) => sigmoid(g) * (1 + g * sigmoid(-g)),
+      lipschitz: 0.5,
+      error: (g) => {
+        const inner = Math.abs(g) * sigmoid(-g);
+        return sigmoid(g) * ((1 + inner) * (sigmoidError(g) + 3 * u) + inner * (sigmoidError(-g) + u));
+      },
+    },
+  },
+  gelu: {
+    act: {
+      value: (g) => (g > 0 ? g : Math.abs(g) * tail(g)),
+      lipschitz: 1.13,
+      error: (g) => Math.abs(g) * (phiError(g) + u * (g > 0 ? 1 : tail(g))),
+    },
+    slope: {
+      value: (g) => (g > 0 ? 1 : tail(g)) + Math.abs(g) * density(g),
+      lipschitz: 0.8,
+      error: (g) =>
+        phiError(g) + Math.abs(g) * density(g) * (8 + 2 * g * g) * u + 2 * u * (g > 0 ? 1 : tail(g)),
+    },
+  },
+  geluTanh: {
+    act: {
+      value: (g) => g * sigmoid(cubic(g)),
+      lipschitz: 1.13,
+      error: (g) => Math.abs(g) * sigmoid(cubic(g)) * (sigmoidError(cubic(g), cubicError) + u),
+    },
+    slope: {
+      value: (g) => sigmoid(cubic(g)) + Math.abs(g) * bend(g),
+      lipschitz: 0.8,
+      error: (g) => {
+        const z = cubic(g);
+        const [one, other] = [sigmoidError(z, cubicError), sigmoidError(-z, cubicError)];
+        return sigmoid(z) * (one + 2 * u) + Math.abs(g) * bend(g) * (one + other + 10 * u);
+      },
+    },
+  },
+};
+
+/** sigmoid(z) sigmoid(-z) dz/dg for z = cubic(g). */
+function bend(g: number): number {
+  const z = cubic(g);
+  return sigmoid(z) * sigmoid(-z) * root * (1 + 3 * 0.044715 * clamped(g) ** 2);
+}
+
+function square(v: number): number {
+  return v * v;
+}
