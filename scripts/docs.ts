@@ -5,7 +5,8 @@ import { contracts } from '../src/core/ops/index.ts';
 
 const path = fileURLToPath(new URL('../docs/README.md', import.meta.url));
 const text = readFileSync(path, 'utf8');
-const head = text.slice(0, text.indexOf('| chapter |'));
+// The formatter pads the columns.
+const head = text.slice(0, text.search(/^\| chapter /m));
 const chapters = contracts.filter((c) =>
   existsSync(new URL(`../src/core/ops/${c.name}.ts`, import.meta.url)),
 );
@@ -27,7 +28,8 @@ const rows = chapters.map(({ name, summary }) => {
 });
 const wanted = `${head}| chapter | its files |\n|---|---|\n${rows.join('\n')}\n`;
 if (process.argv.includes('--check')) {
-  if (wanted !== text) {
+  const plain = (t: string): string => t.replaceAll(/[ -]+/g, ' ');
+  if (plain(wanted) !== plain(text)) {
     console.error('docs/README.md is stale; run: npm run docs');
     process.exit(1);
   }

@@ -4,6 +4,7 @@ import { judge } from '../src/core/bounds/index.ts';
 import { compareExact } from '../src/core/bounds.ts';
 import type { AnnOptions, AnnSearchOptions, Metric } from '../src/core/ops/hierarchicalAnn.ts';
 import { type Tensor, tensor } from '../src/core/tensor.ts';
+import { openGpu } from '../src/gpu/index.ts';
 import { hierarchicalAnn, hierarchicalAnnAdd } from '../src/ref/hierarchicalAnn.ts';
 import { hierarchicalAnnSearch } from '../src/ref/hierarchicalAnnSearch.ts';
 import { noiseArray } from '../src/verify/case.ts';
@@ -354,7 +355,7 @@ const wrongBuild: readonly Mutant[] = [
   { name: 'new rows start at the second', from: 'newIds[i - params.old]', to: 'newIds[i + 1u - params.old]' },
 ];
 
-describeDevice('the kernel', (gpu) => {
+describeDevice('the kernel', (gpu, family) => {
   test('agrees with the reference on generated searches', async () => {
     await fc.assert(
       fc.asyncProperty(
@@ -387,6 +388,22 @@ describeDevice('the kernel', (gpu) => {
 
   test('gives the same bits twice', async () => {
     for (const c of cases.slice(2)) await expectSameBits(gpu(), c.op, c.inputs(), c.options);
+  });
+
+  test('works where vectors and scores do not fit into one binding', async () => {
+    await using narrow = await openGpu({ family, maxBindingBytes: 65536 });
+    const { vectors, queries } = wordVectors({ n: 2000, d: 16, queries: 20, clusters: 40, seed: 9 });
+    const build = { lists: 40, levels: 2, sample: 500, iterations: 2, refine: 1 };
+    await expectTwins(narrow, 'hierarchicalAnn', { vectors }, build);
+    const index = tensorsOf(hierarchicalAnn(vectors, build));
+    await expectTwins(
+      narrow,
+      'hierarchicalAnnSearch',
+      { ...index, queries },
+      { metric: 'ip', k: 300, nprobe: 9 },
+    );
+    await expectTwins(narrow, 'hierarchicalAnnAdd', { ...index, newVectors: queries }, { metric: 'ip' });
+    expect(narrow.liveTensors).toBe(0);
   });
 
   test('marks what it cannot refuse: repeated ids', async () => {

@@ -77,7 +77,8 @@ export function move(
   const sorted = sortKeys(gpu, assignments, bitsFor(k));
   const starts = startsOf(gpu, sorted.keys, k);
   // Few clusters are cut into parts, so that the machine has enough to do at once.
-  const parts = Math.max(Math.ceil((gpu.family === 'gpu' ? 4096 : 64) / k), 1);
+  const enough = Math.ceil((gpu.family === 'gpu' ? 4096 : 64) / k);
+  const parts = Math.max(Math.min(enough, Math.floor(gpu.maxBindingBytes / (k * x.width * 16))), 1);
   const partial = gpu.empty('f32', [k * parts, x.width * 4]);
   const constants = { ...lanes(gpu).constants, SPHERICAL: metric === 'spherical' ? 1 : 0 };
   const params = paramsOf(x.rows, k, x.width, 0, 0, parts);
