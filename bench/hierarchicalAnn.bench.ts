@@ -23,7 +23,7 @@ export function benchmarks(tier: Tier): Benchmark[] {
     return own.map((v, i) => v + here[i]! - there[i]!);
   });
   const vectors = (): Tensor => tensor([n, d], base());
-  const index = once(() => hierarchicalAnn(vectors(), { lists, sample: n, refine: 3 }));
+  const index = once(() => hierarchicalAnn(vectors(), { lists, sample: n, refine: 4, beam: 16 }));
   const exact = once(() =>
     hierarchicalAnnSearch(hierarchicalAnn(vectors(), { flat: true }), tensor([queries, d], q()), k),
   );

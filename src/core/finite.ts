@@ -3,8 +3,11 @@ import type { Tensor } from './tensor.ts';
 
 /** Refuse a host tensor that holds NaN or an infinity. @throws ArgumentError with the place */
 export function requireFinite(op: string, name: string, t: Tensor): void {
-  const at = t.data.findIndex((v) => !Number.isFinite(v));
-  if (at >= 0) {
+  const { data } = t;
+  let at = 0;
+  // v - v is 0 for every finite number, and NaN for all others.
+  while (at < data.length && data[at]! - data[at]! === 0) at++;
+  if (at < data.length) {
     const columns = t.shape.at(-1) ?? 1;
     throw new ArgumentError(
       op,

@@ -70,7 +70,10 @@ export interface AnnAddOptions<T> {
 export interface AnnSearchOptions {
   /** How many lists to look into. @defaultValue 8 k lists / n, at least 16 */
   readonly nprobe?: number;
-  /** How many nodes of each upper level to open. @defaultValue 4 times the share of lists probed, at least 8 */
+  /**
+   * How many nodes of each upper level to open. @defaultValue all, where scoring all lists costs no more than scanning the
+   * probed ones; else 4 times the share of lists probed, at least 8
+   */
   readonly beam?: number;
   /** Best first; false: the same set, by ascending id. @defaultValue true */
   readonly sorted?: boolean;
@@ -219,7 +222,8 @@ export const hierarchicalAnnSearchContract: Contract = {
     {
       name: 'beam',
       type: 'integer',
-      about: 'nodes of each upper level to open; default 4 times the share of lists probed, at least 8',
+      about:
+        'nodes of each upper level to open; default all, or 4 times the share of lists probed where lists are many',
     },
     {
       name: 'sorted',
@@ -444,9 +448,12 @@ export function planAnnSearch<T extends AnyTensor>(
   requireInteger(op, 'nprobe', nprobe, 1, lists);
   if (options.beam !== undefined) requireInteger(op, 'beam', options.beam, 1, 2 ** 31 - 1);
   const found = Math.min(k, n);
+  // Scoring all lists costs lists * d, scanning the probed ones about nprobe * n / lists * d.
+  const cheap = lists * lists <= nprobe * n;
+  const share = (4 * nprobe) / lists;
   const beams = levels
     .slice(0, -1)
-    .map(({ size }) => Math.min(options.beam ?? Math.max(Math.ceil((4 * nprobe * size) / lists), 8), size));
+    .map(({ size }) => Math.min(options.beam ?? (cheap ? size : Math.max(Math.ceil(share * size), 8)), size));
   return {
     ...shape,
     queries: rows,
