@@ -15,7 +15,7 @@ export function benchmarks(tier: Tier): Benchmark[] {
   return [
     select(1, n, k, { target: 5, prediction }),
     asSet(select(1, n, k, {})),
-    select(64, n / 64, 64, {
+    select(64, Math.floor(n / 64), 64, {
       target: 5,
       prediction: { ratio: 20, why: 'as above with rows of one workgroup' },
     }),
