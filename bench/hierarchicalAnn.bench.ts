@@ -1,11 +1,12 @@
-import { compareBound, gamma } from '../src/core/bounds.ts';
+import { compareBound, gamma, type Verdict } from '../src/core/bounds.ts';
 import { containment, recallIds } from '../src/core/recall.ts';
 import { type Tensor, tensor } from '../src/core/tensor.ts';
 import { hierarchicalAnn } from '../src/ref/hierarchicalAnn.ts';
 import { hierarchicalAnnSearch } from '../src/ref/hierarchicalAnnSearch.ts';
 import { tensorsOf } from '../src/verify/hierarchicalAnn.ts';
 import { once } from '../src/verify/words.ts';
-import type { Benchmark, Tier } from './support/benchmark.ts';
+import { type Benchmark, naiveFolder, type Tier } from './support/benchmark.ts';
+import { naiveSelection } from './support/selection.ts';
 import { clustered, transposed, type Work } from './support/work.ts';
 
 /** Exact search and search in lists; bench/context/faiss_ivf.py does the same with FAISS. */
@@ -33,6 +34,17 @@ export function benchmarks(tier: Tier): Benchmark[] {
       Int32Array.from({ length: n }, (_, i) => i),
     );
   const shape = `[${n}, ${d}] ${queries} queries k ${k}`;
+  // Others order equal scores freely: what is compared is the score at every rank.
+  const sameScores = (got: Float32Array): Verdict => {
+    const longest = (t: Float32Array): number => {
+      let most = 0;
+      for (let i = 0; i < t.length; i += d) most = Math.max(most, Math.hypot(...t.subarray(i, i + d)));
+      return most;
+    };
+    const fail = new Float64Array(queries * k).fill(gamma(d + 1) * longest(q()) * longest(base()));
+    const bound = { fail, why: 'gamma_d |q||x|, rank by rank' };
+    return compareBound(exact().scores, tensor([queries, k], got), bound);
+  };
   const flat: Benchmark = {
     op: 'hierarchicalAnnSearch',
     label: 'exact',
@@ -41,6 +53,20 @@ export function benchmarks(tier: Tier): Benchmark[] {
     options: { k },
     bytes: 4 * n * d + 8 * queries * k,
     flops: 2 * queries * n * d,
+    naive(gpu, t) {
+      using scores = gpu.empty('f32', [queries, n]);
+      gpu.dispatch({
+        file: `${naiveFolder}/flatSearch.wgsl`,
+        entry: 'scores',
+        params: [queries, n, d],
+        reads: [t.queries!, t.vectors!],
+        writes: [scores],
+        groups: gpu.grid(Math.ceil((queries * n) / 64)),
+      });
+      const { values, indices } = naiveSelection(gpu, scores, k, [queries, k]);
+      return { scores: values, ids: indices };
+    },
+    naiveCheck: ({ scores }) => sameScores(scores!.data as Float32Array),
     peers: [
       {
         work: (): Work => ({
@@ -52,17 +78,7 @@ export function benchmarks(tier: Tier): Benchmark[] {
           q: q(),
           baseT: transposed(base(), n, d),
         }),
-        // Peers order equal scores freely: what is compared is the score at every rank.
-        check: ([values], want) => {
-          const longest = (t: Float32Array): number => {
-            let most = 0;
-            for (let i = 0; i < t.length; i += d) most = Math.max(most, Math.hypot(...t.subarray(i, i + d)));
-            return most;
-          };
-          const fail = new Float64Array(queries * k).fill(gamma(d + 1) * longest(q()) * longest(base()));
-          const got = tensor([queries, k], values as Float32Array);
-          return compareBound(want.scores!, got, { fail, why: 'gamma_d |q||x|, rank by rank' });
-        },
+        check: ([values]) => sameScores(values as Float32Array),
       },
     ],
   };

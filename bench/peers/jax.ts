@@ -119,6 +119,14 @@ function program(w: Work): { inputs: jax.Array[]; once: () => jax.Array[]; note?
         note: 'a full sort',
       };
     }
+    case 'nearest': {
+      const inputs = [array(w.x, [w.n, w.dim]), array(w.cT, [w.dim, w.k]), array(w.half, [w.k])] as const;
+      const f = jax.jit((x: jax.Array, c: jax.Array, half: jax.Array) =>
+        np.argmax(np.matmul(x, c).sub(half), -1),
+      );
+      const [x, c, half] = inputs;
+      return { inputs: [...inputs], once: () => [f(x.ref, c.ref, half.ref)] };
+    }
     case 'randomBits': {
       const seed = jax.random.key(w.seed);
       return { inputs: [seed], once: () => [jax.random.bits(seed.ref, [w.n])] };

@@ -219,6 +219,23 @@ export function onnxWork(w: Work): OnnxWork | null {
         outputs: ['values', 'indices'],
       };
     }
+    case 'nearest': {
+      const { n, dim, k } = w;
+      return {
+        model: model(
+          [
+            node('MatMul', ['x', 'c'], ['products']),
+            node('Sub', ['products', 'half'], ['scores']),
+            node('ArgMax', ['scores'], ['chosen'], { axis: 1, keepdims: 0 }),
+          ],
+          [value('x', 'f32', [n, dim])],
+          [value('chosen', 'i64', [n])],
+          [constant('c', [dim, k], w.cT), constant('half', [k], w.half)],
+        ),
+        inputs: { x: [w.x, [n, dim]] },
+        outputs: ['chosen'],
+      };
+    }
     case 'randomBits':
     case 'gumbelNoise':
       return null;

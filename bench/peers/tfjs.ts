@@ -129,6 +129,12 @@ function program(w: Work): { inputs: tf.Tensor[]; once: () => tf.Tensor[] } | nu
       const base = tf.tensor2d(w.baseT, [w.dim, w.count]);
       return { inputs: [q, base], once: () => both(tf.topk(tf.matMul(q, base), w.k, true)) };
     }
+    case 'nearest': {
+      const x = tf.tensor2d(w.x, [w.n, w.dim]);
+      const c = tf.tensor2d(w.cT, [w.dim, w.k]);
+      const half = tf.tensor1d(w.half);
+      return { inputs: [x, c, half], once: () => [tf.argMax(tf.sub(tf.matMul(x, c), half), 1)] };
+    }
     case 'gumbelNoise':
       return {
         inputs: [],

@@ -25,6 +25,17 @@ export type Work =
   | { readonly kind: 'topK'; rows: number; n: number; k: number; x: Float32Array }
   /** Top-k of logits + noise, both given, so that every participant selects from the same numbers. */
   | { readonly kind: 'gumbelTopK'; n: number; k: number; logits: Float32Array; noise: Float32Array }
+  /** For each point the centroid with the greatest x.c - half. */
+  | {
+      readonly kind: 'nearest';
+      n: number;
+      dim: number;
+      k: number;
+      x: Float32Array;
+      /** [dim, k] */
+      cT: Float32Array;
+      half: Float32Array;
+    }
   /** n words of Threefry-2x32 in the order of `jax.random.bits` (partitionable). */
   | { readonly kind: 'randomBits'; seed: number; n: number }
   /** n numbers of the standard Gumbel distribution, by whatever generator the participant has. */
