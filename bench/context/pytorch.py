@@ -33,12 +33,12 @@ def measure(op, shape, run, about="", least=7, seconds=5.0):
 with torch.inference_mode():
     for n in (256, 512, 1024, 2048):
         a, b = torch.rand(n, n) - 0.5, torch.rand(n, n) - 0.5
-        measure("matmul", f"{n} x {n} x {n}", lambda: a @ b, "torch.matmul")
+        measure("matmul", f"{n}^3", lambda: a @ b, "torch.matmul")
 
-    for r, d in ((1568, 512), (196, 512), (196, 256)):
+    for r, d in ((1568, 512), (98, 512)):
         x = torch.rand(r, d) - 0.5
         up, gate, down = (torch.nn.Linear(d, d) for _ in range(3))
-        measure("gatedFfn", f"[{r}, {d}] hidden {d}", lambda: down(up(x) * torch.relu(gate(x))), "torch.nn.Linear")
+        measure("gatedFfn", f"[{r}, {d}]", lambda: down(up(x) * torch.relu(gate(x))), "torch.nn.Linear")
 
     for outer in (256, 32):
         x = torch.rand(outer, 2048, 64)
