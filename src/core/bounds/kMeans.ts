@@ -128,7 +128,8 @@ function checkInertia(
   // A mean of m numbers is rounded by gamma_m of their size, which costs each of its points the square of that.
   let largest = 0;
   for (let i = 0; i < n * d; i++) largest = Math.max(largest, Math.abs(x[i]!));
-  const crowd = Math.max(...got.counts!.data);
+  let crowd = 0;
+  for (const c of got.counts!.data) crowd = Math.max(crowd, c);
   const rounded = metric === 'l2' ? n * d * (gamma(crowd + 8) * largest) ** 2 : 0;
   const values = got.inertia!.data;
   const last = values[plan.iterations]!;
