@@ -8,20 +8,23 @@ import {
 } from '../ops/gatedFfn.ts';
 import type { Tensor } from '../tensor.ts';
 import type { Judge } from './index.ts';
-import { addProduct, given } from './matmul.ts';
+import { addProduct, given, hasSubnormals, largest } from './matmul.ts';
 
 /**
  * A matrix that a kernel knows only approximately: how large its elements are (signed where `value` is exact, else an
- * upper bound of the magnitude), and how far they may be off: `fail` in any conformant evaluation, `suspect` in
- * round-to-nearest arithmetic, whose independent roundings add up like a random walk.
+ * upper bound of the magnitude), and how far they may be off.
  */
 interface Approximate extends Spread {
   readonly value: Float64Array;
 }
 
 interface Spread {
+  /** In any conformant evaluation. */
   readonly fail: Float64Array;
+  /** In round-to-nearest arithmetic, whose independent roundings add up like a random walk. */
   readonly suspect: Float64Array;
+  /** What flushing subnormals may add to `suspect`, at most in any element: it is no rounding, and adds up in full. */
+  readonly flush: number;
 }
 
 const whyForward =
@@ -39,7 +42,7 @@ export function gatedFfnBound(
   const { u, g } = paths(x, weights, rows, d, h);
   const hidden = times(u, through(g, curves[activation].act));
   const y = spread(hidden, transpose(exact(weights.w2), e, h), rows, e, h, weights.b2);
-  return { ...y, why: whyForward };
+  return boundOf(y, whyForward);
 }
 
 /** Error bounds of gatedFfnBackward, composed along the chain rule. */
@@ -59,7 +62,7 @@ export function gatedFfnBackwardBound(
   const du = times(dh, open);
   const dg = times(dh, times(u, through(g, slope)));
   const input = exact(x);
-  const bound = (line: Spread): Bound => ({ ...line, why: whyBackward });
+  const bound = (line: Spread): Bound => boundOf(line, whyBackward);
   const viaValue = spread(du, exact(weights.w1), rows, d, h);
   const viaGate = spread(dg, exact(weights.wg), rows, d, h);
   const ones = exact(new Float64Array(rows).fill(1));
@@ -107,7 +110,12 @@ function paths(x: Tensor, w: GatedFfnWeights<Tensor>, rows: number, d: number, h
 function exact(t: Tensor | Float64Array): Approximate {
   const value = t instanceof Float64Array ? t : Float64Array.from(t.data);
   const none = new Float64Array(value.length);
-  return { value, fail: none, suspect: none };
+  // Exact, but for subnormals, which may be flushed as they are read.
+  return { value, fail: none, suspect: none, flush: hasSubnormals(value) ? minNormal : 0 };
+}
+
+function boundOf({ fail, suspect, flush }: Spread, why: string): Bound {
+  return { fail, suspect: suspect.map((v, i) => Math.min(v + flush, fail[i]!)), why };
 }
 
 /** left [m, k] right [k, n] + bias, both with their true signs. */
@@ -149,14 +157,15 @@ function spread(
   const terms = k + 2;
   const g = gamma(terms);
   const walk = (6 * Math.sqrt(terms) + 1) * unitNearest;
+  const flush =
+    left.flush * largest(columnSums(b, n)) + right.flush * largest(rowSums(a, k)) + terms * minNormal;
   for (let i = 0; i < fail.length; i++) {
     const size = absolute[i]! + (bias === undefined ? 0 : Math.abs(bias.data[i % n]!));
     const carried = fail[i]! + failRight[i]!;
-    fail[i] = carried + g * (size + carried) + terms * minNormal;
-    const line = Math.sqrt(suspect[i]! + suspectRight[i]!) + walk * size + terms * minNormal;
-    suspect[i] = Math.min(line, fail[i]!);
+    fail[i] = carried + g * (size + carried) + flush;
+    suspect[i] = Math.sqrt(suspect[i]! + suspectRight[i]!) + walk * size;
   }
-  return { fail, suspect };
+  return { fail, suspect, flush };
 }
 
 /** a * b, element by element. */
@@ -171,10 +180,10 @@ function times(a: Approximate, b: Approximate): Approximate {
     const carried = Math.abs(p) * dq + Math.abs(q) * dp + dp * dq;
     value[i] = p * q;
     fail[i] = carried + unitWgsl * (Math.abs(p * q) + carried) + minNormal;
-    const walk = Math.hypot(p * b.suspect[i]!, q * a.suspect[i]!) + unitNearest * Math.abs(p * q) + minNormal;
-    suspect[i] = Math.min(walk, fail[i]!);
+    suspect[i] = Math.hypot(p * b.suspect[i]!, q * a.suspect[i]!) + unitNearest * Math.abs(p * q);
   }
-  return { value, fail, suspect };
+  const flush = largest(a.value) * b.flush + largest(b.value) * a.flush + minNormal;
+  return { value, fail, suspect, flush };
 }
 
 /** The sum of two products in one accumulator: a rounding more, of what each of them may be in size, is in their terms. */
@@ -182,7 +191,20 @@ function plus(a: Spread, b: Spread): Spread {
   return {
     fail: a.fail.map((v, i) => (v + b.fail[i]!) * (1 + 2 * unitWgsl)),
     suspect: a.suspect.map((v, i) => Math.hypot(v, b.suspect[i]!)),
+    flush: a.flush + b.flush,
   };
+}
+
+function columnSums(t: Float64Array, columns: number): Float64Array {
+  const sums = new Float64Array(columns);
+  for (let i = 0; i < t.length; i++) sums[i % columns]! += t[i]!;
+  return sums;
+}
+
+function rowSums(t: Float64Array, columns: number): Float64Array {
+  const sums = new Float64Array(columns === 0 ? 0 : t.length / columns);
+  for (let i = 0; i < t.length; i++) sums[Math.floor(i / columns)]! += t[i]!;
+  return sums;
 }
 
 function transpose(t: Approximate, rows: number, columns: number): Approximate {
@@ -193,7 +215,7 @@ function transpose(t: Approximate, rows: number, columns: number): Approximate {
     }
     return out;
   };
-  return { value: turn(t.value), fail: turn(t.fail), suspect: turn(t.suspect) };
+  return { value: turn(t.value), fail: turn(t.fail), suspect: turn(t.suspect), flush: t.flush };
 }
 
 /** A function of one variable: a bound of its magnitude, of its slope, of a jump, and of its error when computed in f32. */
@@ -219,9 +241,9 @@ function through(g: Approximate, f: Curve): Approximate {
       f.lipschitz * by + (f.jump !== undefined && Math.abs(at) <= by ? f.jump : 0);
     value[i] = f.value(at);
     fail[i] = moved(g.fail[i]!) + own;
-    suspect[i] = Math.min(moved(g.suspect[i]!) + own, fail[i]!);
+    suspect[i] = moved(g.suspect[i]! + g.flush) + own;
   }
-  return { value, fail, suspect };
+  return { value, fail, suspect, flush: f.lipschitz * g.flush + 2 * minNormal };
 }
 
 const u = unitWgsl;

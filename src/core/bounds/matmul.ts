@@ -1,4 +1,4 @@
-import { type Bound, compareBound, sumBound } from '../bounds.ts';
+import { type Bound, compareBound, minNormal, sumBound } from '../bounds.ts';
 import {
   type MatmulBackwardOptions,
   type MatmulOptions,
@@ -21,7 +21,12 @@ export function matmulBound(a: Tensor, b: Tensor, options: MatmulOptions<Tensor>
     for (let i = 0; i < absolute.length; i++) absolute[i]! += Math.abs(bias[i % plan.n]!);
   }
   const terms = plan.k + (bias === undefined ? 0 : 1);
-  return sumBound(absolute, terms, `gamma_n(2^-23) * (|bias| + sum |a||b|), n = ${terms} + 1`);
+  return flushing(
+    sumBound(absolute, terms, `gamma_n(2^-23) * (|bias| + sum |a||b|), n = ${terms} + 1`),
+    plan.k,
+    a,
+    b,
+  );
 }
 
 /** Error bounds of matmulBackward: each gradient is a sum over n, m or all rows, and over the broadcast axes. */
@@ -54,8 +59,8 @@ export function matmulBackwardBound(
   const shared = (items: number): number => (items === 0 ? 0 : batch / items);
   const why = 'gamma_n(2^-23) * sum of the absolute products, n = their number + 1';
   return {
-    da: sumBound(da, n * shared(plan.aItems), why),
-    db: sumBound(db, m * shared(plan.bItems), why),
+    da: flushing(sumBound(da, n * shared(plan.aItems), why), n * shared(plan.aItems), dy, b),
+    db: flushing(sumBound(db, m * shared(plan.bItems), why), m * shared(plan.bItems), dy, a),
     dBias: sumBound(dBias, m * batch, 'gamma_n(2^-23) * sum |dy| over the rows'),
   };
 }
@@ -71,6 +76,27 @@ export const judgeMatmulBackward: Judge = ({ inputs, options, want, got, indepen
     compareBound(want[name]!, got[name]!, { ...bounds[name], statistics: independent });
   return { da: compare('da'), db: compare('db'), dBias: compare('dBias') };
 };
+
+/** Add what is lost when subnormals are flushed as they are read: in each term at most 2^-126 times the other factor. */
+function flushing({ fail, suspect = fail, why }: Bound, terms: number, a: Tensor, b: Tensor): Bound {
+  const lost =
+    terms *
+    minNormal *
+    ((hasSubnormals(a.data) ? largest(b.data) : 0) + (hasSubnormals(b.data) ? largest(a.data) : 0));
+  return { fail: fail.map((v) => v + lost), suspect: suspect.map((v) => v + lost), why };
+}
+
+/** True when an element is not zero and below the normal range of f32. */
+export function hasSubnormals(values: TypedArray): boolean {
+  return values.some((v: number) => v !== 0 && Math.abs(v) < minNormal);
+}
+
+/** The largest magnitude. */
+export function largest(values: TypedArray): number {
+  let max = 0;
+  for (const v of values) max = Math.max(max, Math.abs(v));
+  return max;
+}
 
 /** sum over k of |a||b|, in the layout of y. */
 function productOfAbsolutes(plan: MatmulPlan, a: Tensor, b: Tensor): Float64Array {
