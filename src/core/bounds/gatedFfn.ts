@@ -21,7 +21,7 @@ interface Approximate extends Spread {
 interface Spread {
   /** In any conformant evaluation. */
   readonly fail: Float64Array;
-  /** In round-to-nearest arithmetic, whose independent roundings add up like a random walk. */
+  /** In round-to-nearest arithmetic. The roundings within one sum add up like a random walk. */
   readonly suspect: Float64Array;
   /** What flushing subnormals may add to `suspect`, at most in any element: it is no rounding, and adds up in full. */
   readonly flush: number;
@@ -37,8 +37,10 @@ export function gatedFfnBound(
   x: Tensor,
   weights: GatedFfnWeights<Tensor>,
   options: GatedFfnOptions = {},
+  independent = false,
 ): Bound {
   const { rows, d, h, e, activation } = planGatedFfn(x, weights, options);
+  const { spread, times, paths } = chain(independent);
   const { u, g } = paths(x, weights, rows, d, h);
   const hidden = times(u, through(g, curves[activation].act));
   const y = spread(hidden, transpose(exact(weights.w2), e, h), rows, e, h, weights.b2);
@@ -51,8 +53,10 @@ export function gatedFfnBackwardBound(
   x: Tensor,
   weights: GatedFfnWeights<Tensor>,
   options: GatedFfnOptions = {},
+  independent = false,
 ): Record<string, Bound> {
   const { rows, d, h, e, activation } = planGatedFfnBackward(dy, x, weights, options);
+  const { product, spread, times, plus, paths } = chain(independent);
   const { u, g } = paths(x, weights, rows, d, h);
   const { act, slope } = curves[activation];
   const gradient = exact(dy);
@@ -78,13 +82,13 @@ export function gatedFfnBackwardBound(
 }
 
 export const judgeGatedFfn: Judge = ({ inputs, options, want, got, independent = false }) => {
-  const bound = gatedFfnBound(inputs.x!, weightsOf(inputs), options as GatedFfnOptions);
+  const bound = gatedFfnBound(inputs.x!, weightsOf(inputs), options as GatedFfnOptions, independent);
   return { y: compareBound(want.y!, got.y!, { ...bound, statistics: independent }) };
 };
 
 export const judgeGatedFfnBackward: Judge = ({ inputs, options, want, got, independent = false }) => {
   const { dy, x } = inputs;
-  const bounds = gatedFfnBackwardBound(dy!, x!, weightsOf(inputs), options as GatedFfnOptions);
+  const bounds = gatedFfnBackwardBound(dy!, x!, weightsOf(inputs), options as GatedFfnOptions, independent);
   return Object.fromEntries(
     Object.entries(want).map(([name, w]) => [
       name,
@@ -98,15 +102,6 @@ function weightsOf(inputs: Readonly<Record<string, Tensor | undefined>>): GatedF
   return given({ w1, b1, wg, bg, w2, b2 }) as unknown as GatedFfnWeights<Tensor>;
 }
 
-/** u = x w1ᵀ + b1 and g = x wgᵀ + bg. */
-function paths(x: Tensor, w: GatedFfnWeights<Tensor>, rows: number, d: number, h: number) {
-  const input = exact(x);
-  return {
-    u: product(input, transpose(exact(w.w1), h, d), rows, h, d, w.b1),
-    g: product(input, transpose(exact(w.wg), h, d), rows, h, d, w.bg),
-  };
-}
-
 function exact(t: Tensor | Float64Array): Approximate {
   const value = t instanceof Float64Array ? t : Float64Array.from(t.data);
   const none = new Float64Array(value.length);
@@ -118,81 +113,102 @@ function boundOf({ fail, suspect, flush }: Spread, why: string): Bound {
   return { fail, suspect: suspect.map((v, i) => Math.min(v + flush, fail[i]!)), why };
 }
 
-/** left [m, k] right [k, n] + bias, both with their true signs. */
-function product(
-  left: Approximate,
-  right: Approximate,
-  m: number,
-  n: number,
-  k: number,
-  bias?: Tensor,
-): Approximate {
-  const value = new Float64Array(m * n);
-  addProduct(value, left.value, right.value, m, n, k);
-  if (bias !== undefined) for (let i = 0; i < value.length; i++) value[i]! += bias.data[i % n]!;
-  return { value, ...spread(left, right, m, n, k, bias) };
-}
+/**
+ * The steps of a chain. How the errors that an inexact factor carries in add up in a SUSPECT line: like a random walk where
+ * the data are independent; in full otherwise, because equal rows have equal errors.
+ */
+function chain(independent: boolean) {
+  const up = (v: number): number => (independent ? v * v : Math.abs(v));
+  const down = (v: number): number => (independent ? Math.sqrt(v) : v);
 
-/** How far a computed product may be off: its own roundings, and what an inexact factor carries in. */
-function spread(
-  left: Approximate,
-  right: Approximate,
-  m: number,
-  n: number,
-  k: number,
-  bias?: Tensor,
-): Spread {
-  const multiply = (a: Float64Array, b: Float64Array): Float64Array => {
-    const out = new Float64Array(m * n);
-    // The error of an exact factor is zero throughout.
-    if (a.some((v) => v !== 0) && b.some((v) => v !== 0)) addProduct(out, a, b, m, n, k);
-    return out;
-  };
-  const [a, b] = [left.value.map(Math.abs), right.value.map(Math.abs)];
-  const absolute = multiply(a, b);
-  const fail = multiply(left.fail, b);
-  const failRight = multiply(a, right.fail);
-  const suspect = multiply(left.suspect.map(square), b.map(square));
-  const suspectRight = multiply(a.map(square), right.suspect.map(square));
-  const terms = k + 2;
-  const g = gamma(terms);
-  const walk = (6 * Math.sqrt(terms) + 1) * unitNearest;
-  const flush =
-    left.flush * largest(columnSums(b, n)) + right.flush * largest(rowSums(a, k)) + terms * minNormal;
-  for (let i = 0; i < fail.length; i++) {
-    const size = absolute[i]! + (bias === undefined ? 0 : Math.abs(bias.data[i % n]!));
-    const carried = fail[i]! + failRight[i]!;
-    fail[i] = carried + g * (size + carried) + flush;
-    suspect[i] = Math.sqrt(suspect[i]! + suspectRight[i]!) + walk * size;
+  /** u = x w1ᵀ + b1 and g = x wgᵀ + bg. */
+  function paths(x: Tensor, w: GatedFfnWeights<Tensor>, rows: number, d: number, h: number) {
+    const input = exact(x);
+    return {
+      u: product(input, transpose(exact(w.w1), h, d), rows, h, d, w.b1),
+      g: product(input, transpose(exact(w.wg), h, d), rows, h, d, w.bg),
+    };
   }
-  return { fail, suspect, flush };
-}
 
-/** a * b, element by element. */
-function times(a: Approximate, b: Approximate): Approximate {
-  const value = new Float64Array(a.value.length);
-  const fail = new Float64Array(a.value.length);
-  const suspect = new Float64Array(a.value.length);
-  for (let i = 0; i < value.length; i++) {
-    const p = a.value[i]!;
-    const q = b.value[i]!;
-    const [dp, dq] = [a.fail[i]!, b.fail[i]!];
-    const carried = Math.abs(p) * dq + Math.abs(q) * dp + dp * dq;
-    value[i] = p * q;
-    fail[i] = carried + unitWgsl * (Math.abs(p * q) + carried) + minNormal;
-    suspect[i] = Math.hypot(p * b.suspect[i]!, q * a.suspect[i]!) + unitNearest * Math.abs(p * q);
+  /** left [m, k] right [k, n] + bias, both with their true signs. */
+  function product(
+    left: Approximate,
+    right: Approximate,
+    m: number,
+    n: number,
+    k: number,
+    bias?: Tensor,
+  ): Approximate {
+    const value = new Float64Array(m * n);
+    addProduct(value, left.value, right.value, m, n, k);
+    if (bias !== undefined) for (let i = 0; i < value.length; i++) value[i]! += bias.data[i % n]!;
+    return { value, ...spread(left, right, m, n, k, bias) };
   }
-  const flush = largest(a.value) * b.flush + largest(b.value) * a.flush + minNormal;
-  return { value, fail, suspect, flush };
-}
 
-/** The sum of two products in one accumulator: a rounding more, of what each of them may be in size, is in their terms. */
-function plus(a: Spread, b: Spread): Spread {
-  return {
-    fail: a.fail.map((v, i) => (v + b.fail[i]!) * (1 + 2 * unitWgsl)),
-    suspect: a.suspect.map((v, i) => Math.hypot(v, b.suspect[i]!)),
-    flush: a.flush + b.flush,
-  };
+  /** How far a computed product may be off: its own roundings, and what an inexact factor carries in. */
+  function spread(
+    left: Approximate,
+    right: Approximate,
+    m: number,
+    n: number,
+    k: number,
+    bias?: Tensor,
+  ): Spread {
+    const multiply = (a: Float64Array, b: Float64Array): Float64Array => {
+      const out = new Float64Array(m * n);
+      // The error of an exact factor is zero throughout.
+      if (a.some((v) => v !== 0) && b.some((v) => v !== 0)) addProduct(out, a, b, m, n, k);
+      return out;
+    };
+    const [a, b] = [left.value.map(Math.abs), right.value.map(Math.abs)];
+    const absolute = multiply(a, b);
+    const fail = multiply(left.fail, b);
+    const failRight = multiply(a, right.fail);
+    const suspect = multiply(left.suspect.map(up), b.map(up));
+    const suspectRight = multiply(a.map(up), right.suspect.map(up));
+    const terms = k + 2;
+    const g = gamma(terms);
+    const walk = (6 * Math.sqrt(terms) + 1) * unitNearest;
+    const flush =
+      left.flush * largest(columnSums(b, n)) + right.flush * largest(rowSums(a, k)) + terms * minNormal;
+    for (let i = 0; i < fail.length; i++) {
+      const size = absolute[i]! + (bias === undefined ? 0 : Math.abs(bias.data[i % n]!));
+      const carried = fail[i]! + failRight[i]!;
+      fail[i] = carried + g * (size + carried) + flush;
+      suspect[i] = down(suspect[i]! + suspectRight[i]!) + walk * size;
+    }
+    return { fail, suspect, flush };
+  }
+
+  /** a * b, element by element. */
+  function times(a: Approximate, b: Approximate): Approximate {
+    const value = new Float64Array(a.value.length);
+    const fail = new Float64Array(a.value.length);
+    const suspect = new Float64Array(a.value.length);
+    for (let i = 0; i < value.length; i++) {
+      const p = a.value[i]!;
+      const q = b.value[i]!;
+      const [dp, dq] = [a.fail[i]!, b.fail[i]!];
+      const carried = Math.abs(p) * dq + Math.abs(q) * dp + dp * dq;
+      value[i] = p * q;
+      fail[i] = carried + unitWgsl * (Math.abs(p * q) + carried) + minNormal;
+      const moved = down(up(p * b.suspect[i]!) + up(q * a.suspect[i]!));
+      suspect[i] = moved + unitNearest * Math.abs(p * q);
+    }
+    const flush = largest(a.value) * b.flush + largest(b.value) * a.flush + minNormal;
+    return { value, fail, suspect, flush };
+  }
+
+  /** The sum of two products in one accumulator: a rounding more, of what each of them may be in size, is in their terms. */
+  function plus(a: Spread, b: Spread): Spread {
+    return {
+      fail: a.fail.map((v, i) => (v + b.fail[i]!) * (1 + 2 * unitWgsl)),
+      suspect: a.suspect.map((v, i) => down(up(v) + up(b.suspect[i]!))),
+      flush: a.flush + b.flush,
+    };
+  }
+
+  return { product, spread, times, plus, paths };
 }
 
 function columnSums(t: Float64Array, columns: number): Float64Array {
@@ -227,23 +243,28 @@ interface Curve {
   readonly jump?: number;
   /** Largest error of its evaluation at g with WGSL's exp, division and rounding. */
   error(g: number): number;
+  /** How many times over an exp that is flushed to zero is missing in the result. */
+  flushed(g: number): number;
 }
 
 function through(g: Approximate, f: Curve): Approximate {
   const value = new Float64Array(g.value.length);
   const fail = new Float64Array(g.value.length);
   const suspect = new Float64Array(g.value.length);
+  let flush = 0;
   for (let i = 0; i < value.length; i++) {
     const at = g.value[i]!;
     // The evaluation happens at the kernel's own g, which may be a little further out.
-    const own = Math.max(f.error(at - g.fail[i]!), f.error(at), f.error(at + g.fail[i]!)) + 2 * minNormal;
+    const own = Math.max(f.error(at - g.fail[i]!), f.error(at), f.error(at + g.fail[i]!));
+    const lost = f.flushed(Math.abs(at) + g.fail[i]!) * minNormal;
     const moved = (by: number): number =>
       f.lipschitz * by + (f.jump !== undefined && Math.abs(at) <= by ? f.jump : 0);
     value[i] = f.value(at);
-    fail[i] = moved(g.fail[i]!) + own;
+    fail[i] = moved(g.fail[i]!) + own + lost;
     suspect[i] = moved(g.suspect[i]! + g.flush) + own;
+    flush = Math.max(flush, lost);
   }
-  return { value, fail, suspect, flush: f.lipschitz * g.flush + 2 * minNormal };
+  return { value, fail, suspect, flush: f.lipschitz * g.flush + flush };
 }
 
 const u = unitWgsl;
@@ -289,14 +310,15 @@ const cubicError = 6 * u;
 // The Lipschitz constants are the largest |f'| and |f''|: 1.0998, 1.1290 and 1.1290; 1/2, 0.7979 and 0.7979.
 const curves: Readonly<Record<Activation, { act: Curve; slope: Curve }>> = {
   relu: {
-    act: { value: (g) => Math.max(g, 0), lipschitz: 1, error: () => 0 },
-    slope: { value: (g) => (g > 0 ? 1 : 0), lipschitz: 0, jump: 1, error: () => 0 },
+    act: { value: (g) => Math.max(g, 0), lipschitz: 1, error: () => 0, flushed: () => 1 },
+    slope: { value: (g) => (g > 0 ? 1 : 0), lipschitz: 0, jump: 1, error: () => 0, flushed: () => 0 },
   },
   silu: {
     act: {
       value: (g) => g * sigmoid(g),
       lipschitz: 1.1,
       error: (g) => Math.abs(g) * sigmoid(g) * (sigmoidError(g) + u),
+      flushed: (g) => 2 + g,
     },
     slope: {
       value: (g) => sigmoid(g) * (1 + g * sigmoid(-g)),
@@ -305,6 +327,7 @@ const curves: Readonly<Record<Activation, { act: Curve; slope: Curve }>> = {
         const inner = Math.abs(g) * sigmoid(-g);
         return sigmoid(g) * ((1 + inner) * (sigmoidError(g) + 3 * u) + inner * (sigmoidError(-g) + u));
       },
+      flushed: (g) => 4 + 2 * g,
     },
   },
   gelu: {
@@ -312,12 +335,14 @@ const curves: Readonly<Record<Activation, { act: Curve; slope: Curve }>> = {
       value: (g) => (g > 0 ? g : Math.abs(g) * tail(g)),
       lipschitz: 1.13,
       error: (g) => Math.abs(g) * (phiError(g) + u * (g > 0 ? 1 : tail(g))),
+      flushed: (g) => 2 + 2 * g,
     },
     slope: {
       value: (g) => (g > 0 ? 1 : tail(g)) + Math.abs(g) * density(g),
       lipschitz: 0.8,
       error: (g) =>
         phiError(g) + Math.abs(g) * density(g) * (8 + 2 * g * g) * u + 2 * u * (g > 0 ? 1 : tail(g)),
+      flushed: (g) => 3 + 3 * g,
     },
   },
   geluTanh: {
@@ -325,6 +350,7 @@ const curves: Readonly<Record<Activation, { act: Curve; slope: Curve }>> = {
       value: (g) => g * sigmoid(cubic(g)),
       lipschitz: 1.13,
       error: (g) => Math.abs(g) * sigmoid(cubic(g)) * (sigmoidError(cubic(g), cubicError) + u),
+      flushed: (g) => 2 + g,
     },
     slope: {
       value: (g) => sigmoid(cubic(g)) + Math.abs(g) * bend(g),
@@ -334,6 +360,8 @@ const curves: Readonly<Record<Activation, { act: Curve; slope: Curve }>> = {
         const [one, other] = [sigmoidError(z, cubicError), sigmoidError(-z, cubicError)];
         return sigmoid(z) * (one + 2 * u) + Math.abs(g) * bend(g) * (one + other + 10 * u);
       },
+      // The exp is multiplied by g and by the slope of the cubic.
+      flushed: (g) => 4 + 2 * g * (1 + root * (1 + 3 * 0.044715 * clamped(g) ** 2)),
     },
   },
 };
@@ -342,8 +370,4 @@ const curves: Readonly<Record<Activation, { act: Curve; slope: Curve }>> = {
 function bend(g: number): number {
   const z = cubic(g);
   return sigmoid(z) * sigmoid(-z) * root * (1 + 3 * 0.044715 * clamped(g) ** 2);
-}
-
-function square(v: number): number {
-  return v * v;
 }
