@@ -1,5 +1,11 @@
 import { planAdamW } from './ops/adamW.ts';
 import { planAdd, planAddBackward } from './ops/add.ts';
+import {
+  planCrossEntropy,
+  planCrossEntropyBackward,
+  planCrossEntropyLogits,
+  planCrossEntropyLogitsBackward,
+} from './ops/crossEntropy.ts';
 import { planCummax, planCummaxBackward } from './ops/cummax.ts';
 import { planEmbedding, planEmbeddingBackward } from './ops/embedding.ts';
 import { planGatedFfn, planGatedFfnBackward } from './ops/gatedFfn.ts';
@@ -31,6 +37,10 @@ export const plans: {
   lerp: planLerp,
   lerpBackward: planLerpBackward,
   adamW: planAdamW,
+  crossEntropy: planCrossEntropy,
+  crossEntropyBackward: planCrossEntropyBackward,
+  crossEntropyLogits: planCrossEntropyLogits,
+  crossEntropyLogitsBackward: planCrossEntropyLogitsBackward,
   cummax: planCummax,
   cummaxBackward: planCummaxBackward,
   gatedFfn: planGatedFfn,

@@ -79,7 +79,8 @@ export function matmulBackward(
 
 /** One factor of a product: how far a step along its own rows (or columns) and a step along k move in it. */
 export interface Factor {
-  readonly tensor: GpuTensor;
+  /** A tensor, or a window of one: some rows of a table, for instance. */
+  readonly tensor: Binding;
   readonly items: number;
   readonly outer: number;
   readonly step: number;
@@ -96,8 +97,8 @@ export interface Product {
   readonly groups: readonly BatchGroup[];
   readonly a: Factor;
   readonly b: Factor;
-  readonly y: GpuTensor;
-  readonly bias?: GpuTensor;
+  readonly y: Binding;
+  readonly bias?: Binding;
   readonly accumulate?: boolean;
   /** The tile of the kernel for GPUs. Default: what suits the size. */
   readonly tile?: Tile;

@@ -1,6 +1,12 @@
 import type { Ops } from '../core/ops/index.ts';
 import { adamW } from './adamW.ts';
 import { add, addBackward } from './add.ts';
+import {
+  crossEntropy,
+  crossEntropyBackward,
+  crossEntropyLogits,
+  crossEntropyLogitsBackward,
+} from './crossEntropy.ts';
 import { cummax, cummaxBackward } from './cummax.ts';
 import { embedding, embeddingBackward } from './embedding.ts';
 import { gatedFfn, gatedFfnBackward } from './gatedFfn.ts';
@@ -29,6 +35,12 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     lerp: (a, b, weight) => lerp(gpu, a, b, weight),
     lerpBackward: (dy, a, b, weight) => lerpBackward(gpu, dy, a, b, weight),
     adamW: (param, grad, m, v, step, options) => adamW(gpu, param, grad, m, v, step, options),
+    crossEntropy: (x, w, targets, options) => crossEntropy(gpu, x, w, targets, options),
+    crossEntropyBackward: (dLoss, x, w, targets, lse, count, options) =>
+      crossEntropyBackward(gpu, dLoss, x, w, targets, lse, count, options),
+    crossEntropyLogits: (logits, targets, options) => crossEntropyLogits(gpu, logits, targets, options),
+    crossEntropyLogitsBackward: (dLoss, logits, targets, lse, count, options) =>
+      crossEntropyLogitsBackward(gpu, dLoss, logits, targets, lse, count, options),
     cummax: (x, options) => cummax(gpu, x, options),
     cummaxBackward: (dValues, indices, options) => cummaxBackward(gpu, dValues, indices, options),
     gradientClip: (grads, maxNorm) => gradientClip(gpu, grads, maxNorm),

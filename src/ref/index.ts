@@ -1,5 +1,11 @@
 export { adamW } from './adamW.ts';
 export { add, addBackward } from './add.ts';
+export {
+  crossEntropy,
+  crossEntropyBackward,
+  crossEntropyLogits,
+  crossEntropyLogitsBackward,
+} from './crossEntropy.ts';
 export { cummax, cummaxBackward } from './cummax.ts';
 export { embedding, embeddingBackward } from './embedding.ts';
 export { gatedFfn, gatedFfnBackward } from './gatedFfn.ts';

@@ -1,6 +1,7 @@
 import { cases as adamW } from './adamW.ts';
 import { cases as add } from './add.ts';
 import type { Case } from './case.ts';
+import { cases as crossEntropy } from './crossEntropy.ts';
 import { cases as cummax } from './cummax.ts';
 import { cases as embedding } from './embedding.ts';
 import { cases as gatedFfn } from './gatedFfn.ts';
@@ -29,6 +30,7 @@ export const cases: readonly Case[] = [
   ...gatedFfn,
   ...add,
   ...lerp,
+  ...crossEntropy,
   ...gradientClip,
   ...adamW,
   ...embedding,

@@ -3,6 +3,11 @@ import type { Key } from '../key.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { judgeAdamW } from './adamW.ts';
 import { judgeAdd } from './add.ts';
+import {
+  judgeCrossEntropy,
+  judgeCrossEntropyBackward,
+  judgeCrossEntropyLogitsBackward,
+} from './crossEntropy.ts';
 import { judgeCummaxBackward } from './cummax.ts';
 import { judgeEmbeddingBackward } from './embedding.ts';
 import { judgeGatedFfn, judgeGatedFfnBackward } from './gatedFfn.ts';
@@ -36,6 +41,10 @@ export type Judge = (call: Call) => Record<string, Verdict>;
 /** Operators whose results are rounded. All others compare exactly. */
 const judges: Readonly<Record<string, Judge>> = {
   add: judgeAdd,
+  crossEntropy: judgeCrossEntropy,
+  crossEntropyBackward: judgeCrossEntropyBackward,
+  crossEntropyLogits: judgeCrossEntropy,
+  crossEntropyLogitsBackward: judgeCrossEntropyLogitsBackward,
   cummaxBackward: judgeCummaxBackward,
   embeddingBackward: judgeEmbeddingBackward,
   matmul: judgeMatmul,

@@ -2,6 +2,13 @@ import type { AnyTensor } from '../tensor.ts';
 import { type AdamWOps, adamWContract } from './adamW.ts';
 import { type AddOps, addBackwardContract, addContract } from './add.ts';
 import type { Contract } from './contract.ts';
+import {
+  type CrossEntropyOps,
+  crossEntropyBackwardContract,
+  crossEntropyContract,
+  crossEntropyLogitsBackwardContract,
+  crossEntropyLogitsContract,
+} from './crossEntropy.ts';
 import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax.ts';
 import { type EmbeddingOps, embeddingBackwardContract, embeddingContract } from './embedding.ts';
 import { type GatedFfnOps, gatedFfnBackwardContract, gatedFfnContract } from './gatedFfn.ts';
@@ -26,20 +33,21 @@ import { type TopKOps, topKBackwardContract, topKContract } from './topK.ts';
 export interface Ops<T extends AnyTensor>
   extends AdamWOps<T>,
     AddOps<T>,
+    CrossEntropyOps<T>,
     CummaxOps<T>,
     EmbeddingOps<T>,
-    GradientClipOps<T>,
     GatedFfnOps<T>,
+    GradientClipOps<T>,
     GumbelNoiseOps<T>,
     HierarchicalAnnOps<T>,
     KMeansOps<T>,
-    MatmulOps<T>,
+    LayerNormOps<T>,
     LerpOps<T>,
+    MatmulOps<T>,
     MaxStateOps<T>,
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
-    TopKOps<T>,
-    LayerNormOps<T> {}
+    TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
 export const contracts: readonly Contract[] = [
@@ -58,6 +66,10 @@ export const contracts: readonly Contract[] = [
   topKContract,
   topKBackwardContract,
   sampleLogitsContract,
+  crossEntropyContract,
+  crossEntropyBackwardContract,
+  crossEntropyLogitsContract,
+  crossEntropyLogitsBackwardContract,
   gradientClipContract,
   gradientClipFactorContract,
   adamWContract,
