@@ -4,6 +4,7 @@ import { indexCommand } from './annIndex.ts';
 import { doctorCommand } from './doctor.ts';
 import { opCommand } from './op.ts';
 import { opsCommand } from './ops.ts';
+import { samoutCommand } from './samout.ts';
 import { verifyCommand } from './verify.ts';
 
 /** The `subvocab` command with all its commands, one file each. They load what they need when they run. */
@@ -19,6 +20,7 @@ export function createProgram(): Command {
     .addCommand(opsCommand())
     .addCommand(opCommand())
     .addCommand(indexCommand())
+    .addCommand(samoutCommand())
     .addHelpText(
       'after',
       `

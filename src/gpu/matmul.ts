@@ -7,7 +7,7 @@ import {
   planMatmulBackward,
 } from '../core/ops/matmul.ts';
 import { type Outputs, outputs } from '../core/tensor.ts';
-import type { Dispatch, Gpu } from './runtime/gpu.ts';
+import type { Binding, Dispatch, Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
 import type { GpuTexture } from './runtime/texturePool.ts';
 

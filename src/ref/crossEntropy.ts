@@ -11,6 +11,7 @@ import {
   planCrossEntropyLogitsBackward,
 } from '../core/ops/crossEntropy.ts';
 import { allocate, type DType, type Outputs, outputs, Tensor } from '../core/tensor.ts';
+import { type Floats, innerProducts } from './lib/scores.ts';
 
 /** The logits of one token, in double precision. The array is reused from token to token. */
 type RowOf = (token: number) => Float64Array;
@@ -74,17 +75,20 @@ export function crossEntropyBackward(
   const dw = new Float64Array(words * width);
   const dBias = new Float64Array(words);
   const logits = linear(plan, x, w, bias);
+  const [xs, ws] = [x.data, w.data];
   for (let i = 0; i < tokens; i++) {
     const g = gradientRow(plan, i, logits, dLoss, targets, lse, count, options.dLse);
     if (g === undefined) continue;
+    const own = new Float64Array(width);
     for (let j = 0; j < words; j++) {
       const gj = g[j]!;
       dBias[j]! += gj;
-      for (let d = 0; d < width; d++) {
-        dx[i * width + d]! += gj * w.data[j * width + d]!;
-        dw[j * width + d]! += gj * x.data[i * width + d]!;
+      for (let d = 0, at = j * width; d < width; d++, at++) {
+        own[d]! += gj * ws[at]!;
+        dw[at]! += gj * xs[i * width + d]!;
       }
     }
+    dx.set(own, i * width);
   }
   return outputs({
     dx: rounded(x.dtype, x.shape, dx),
@@ -141,11 +145,9 @@ export function crossEntropyLogitsBackward(
 function linear({ words, width }: CrossEntropyPlan, x: Tensor, w: Tensor, bias: Tensor | undefined): RowOf {
   const row = new Float64Array(words);
   return (token) => {
-    for (let j = 0; j < words; j++) {
-      let sum = bias?.data[j] ?? 0;
-      for (let d = 0; d < width; d++) sum += x.data[token * width + d]! * w.data[j * width + d]!;
-      row[j] = sum;
-    }
+    const features = Float64Array.from(x.data.subarray(token * width, (token + 1) * width));
+    innerProducts(w.data as Floats, width, 0, words, features, row);
+    if (bias !== undefined) for (let j = 0; j < words; j++) row[j]! += bias.data[j]!;
     return row;
   };
 }

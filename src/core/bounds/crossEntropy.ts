@@ -40,13 +40,19 @@ const nearest: Line = { unit: unitNearest, sum: (n) => (6 * Math.sqrt(n) + 1) * 
  */
 function linearLogits({ tokens, words, width }: CrossEntropyPlan, { x, w, bias }: Inputs): Logits {
   const values = new Float64Array(tokens * words);
+  const ws = w!.data;
   for (let i = 0; i < tokens; i++) {
-    const row = x!.data.subarray(i * width, (i + 1) * width);
+    const row = Float64Array.from(x!.data.subarray(i * width, (i + 1) * width));
     for (let j = 0; j < words; j++) {
-      let sum = bias?.data[j] ?? 0;
-      const base = j * width;
-      for (let d = 0; d < width; d++) sum += row[d]! * w!.data[base + d]!;
-      values[i * words + j] = sum;
+      let even = 0;
+      let odd = 0;
+      let d = 0;
+      for (let at = j * width; d + 1 < width; d += 2, at += 2) {
+        even += row[d]! * ws[at]!;
+        odd += row[d + 1]! * ws[at + 1]!;
+      }
+      if (d < width) even += row[d]! * ws[j * width + d]!;
+      values[i * words + j] = even + odd + (bias?.data[j] ?? 0);
     }
   }
   const ofX = lengths(x!.data, tokens, width, 1, width);

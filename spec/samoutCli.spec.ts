@@ -1,0 +1,237 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readSafetensors, safetensorsChunks } from '../src/core/formats/safetensors.ts';
+import type { Tensor } from '../src/core/tensor.ts';
+
+// Plan: the commands as people type them, on the reference twin and small sizes. A run that is stopped and resumed, by
+// Ctrl-C or by a kill, gives the losses and the files of an unbroken one, byte for byte; checkpoints of PyTorch go in and
+// out; generation and evaluation repeat; what is wrong is refused in one line, and nothing is written.
+
+const root = join(import.meta.dirname, '..');
+const main = join(root, 'src/cli/main.ts');
+const oracle = join(root, 'spec/vectors/samOut.safetensors');
+let folder = '';
+const at = (name: string): string => join(folder, name);
+
+function run(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, [main, 'samout', ...args], { encoding: 'utf8', cwd: folder });
+}
+
+function ok(...args: string[]): string {
+  const r = run(...args);
+  expect(r.status, r.stderr).toBe(0);
+  return r.stdout;
+}
+
+const small = [
+  '--twin',
+  'ref',
+  '--width',
+  '16',
+  '--layers',
+  '2',
+  '--heads',
+  '2',
+  '--batch',
+  '4',
+  '--length',
+  '16',
+];
+const training = ['train', '--text', 'text.txt', ...small];
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'subvocab-samout-'));
+  writeFileSync(at('text.txt'), 'The running maximum only ever rises. 最大值只升不降。\n'.repeat(30));
+  ok(...training, '--steps', '24', '--out', 'whole');
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const same = (a: string, b: string): void => {
+  for (const file of ['metrics.jsonl', 'model.safetensors', 'checkpoint.safetensors']) {
+    expect(readFileSync(at(join(a, file))).equals(readFileSync(at(join(b, file)))), file).toBe(true);
+  }
+};
+
+describe('train', () => {
+  test('learns, and writes the model, its metrics and its curve', () => {
+    const metrics = readFileSync(at('whole/metrics.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((l) => JSON.parse(l));
+    expect(metrics).toHaveLength(24);
+    expect(metrics.at(-1).loss).toBeLessThan(metrics[0].loss - 0.5);
+    expect(readFileSync(at('whole/loss.svg'), 'utf8')).toContain('<svg');
+    expect(readFileSync(at('whole/loss.html'), 'utf8')).toContain('bits per byte');
+  });
+
+  test('resumed, it gives the files of an unbroken run, byte for byte', () => {
+    ok(...training, '--steps', '10', '--out', 'parts');
+    ok('train', '--resume', 'parts', '--out', 'parts', '--steps', '24', '--twin', 'ref');
+    same('parts', 'whole');
+  });
+
+  test.each(['SIGINT', 'SIGKILL'] as const)(
+    'stopped by %s, it can be resumed to the same',
+    async (signal) => {
+      const out = `stopped-${signal}`;
+      const child = spawn(
+        process.execPath,
+        [main, 'samout', ...training, '--steps', '24', '--out', out, '--save-every', '4', '--json'],
+        { cwd: folder },
+      );
+      let lines = 0;
+      child.stdout.on('data', (data: Buffer) => {
+        lines += data.toString().split('\n').length - 1;
+        // Once: a second Ctrl-C would stop it at once, without a checkpoint.
+        if (lines >= 6 && !child.killed) child.kill(signal);
+      });
+      const code = await new Promise<number | null>((done) => child.on('close', done));
+      expect(code).toBe(signal === 'SIGINT' ? 130 : null);
+      const { metadata } = readSafetensors(new Uint8Array(readFileSync(at(`${out}/checkpoint.safetensors`))));
+      expect(Number(metadata.get('step'))).toBeGreaterThanOrEqual(4);
+      ok('train', '--resume', out, '--out', out, '--steps', '24', '--twin', 'ref');
+      same(out, 'whole');
+    },
+  );
+
+  test.each([
+    [['train', '--steps', '1', '--out', 'x', '--twin', 'ref'], 'say what to train on: --text FILE...'],
+    [['train', '--text', 'nothing.txt', '--steps', '1', '--out', 'x', '--twin', 'ref'], 'nothing.txt'],
+    [['train', '--text', 'empty.txt', '--steps', '1', '--out', 'x', '--twin', 'ref'], 'empty.txt is empty'],
+    [
+      ['train', '--text', 'latin.txt', '--steps', '1', '--out', 'x', '--twin', 'ref'],
+      'latin.txt is not UTF-8 text',
+    ],
+    [
+      ['train', '--text', 'short.txt', '--steps', '1', '--out', 'x', '--twin', 'ref'],
+      'the text has 3 tokens; a row of --length 64 needs 65',
+    ],
+    [[...training, '--steps', '24', '--out', 'whole'], 'whole holds a run already'],
+    [
+      ['train', '--resume', 'whole', '--out', 'whole', '--steps', '24', '--twin', 'ref'],
+      'has made 24 steps already',
+    ],
+    [
+      ['train', '--resume', 'whole', '--text', 'short.txt', '--out', 'x', '--steps', '30', '--twin', 'ref'],
+      'the text is not the one',
+    ],
+    [[...training, '--steps', '0', '--out', 'x'], 'must be an integer of at least 1'],
+    [[...training, '--steps', '1', '--out', 'x', '--heads', '3'], 'heads is 3; it must divide the width 16'],
+  ])('%j is refused', (args, message) => {
+    writeFileSync(at('empty.txt'), '');
+    writeFileSync(at('short.txt'), 'ab');
+    writeFileSync(at('latin.txt'), Buffer.from([0x61, 0xe9, 0x62]));
+    const { status, stderr } = run(...args);
+    expect(stderr).toContain(message);
+    expect(stderr.trim().split('\n')).toHaveLength(1);
+    expect(status).toBe(2);
+    expect(existsSync(at('x/checkpoint.safetensors'))).toBe(false);
+  });
+
+  test('a damaged checkpoint is refused with the reason', () => {
+    ok(...training, '--steps', '2', '--out', 'damaged');
+    truncateSync(at('damaged/checkpoint.safetensors'), 5000);
+    const { status, stderr } = run(
+      'train',
+      '--resume',
+      'damaged',
+      '--out',
+      'damaged',
+      '--steps',
+      '4',
+      '--twin',
+      'ref',
+    );
+    expect([status, stderr]).toEqual([2, expect.stringContaining('checkpoint.safetensors')]);
+    const model = run('generate', '--model', 'nowhere', '--prompt', '', '--twin', 'ref');
+    expect([model.status, model.stderr]).toEqual([2, expect.stringContaining('nowhere')]);
+  });
+});
+
+describe('generate and eval', () => {
+  const generate = (...args: string[]): string =>
+    ok('generate', '--model', 'whole', '--prompt', '最大', '--max-tokens', '30', '--twin', 'ref', ...args);
+
+  test('the same seed gives the same text, another one another', () => {
+    expect(generate('--seed', '1')).toBe(generate('--seed', '1'));
+    expect(generate('--seed', '1')).not.toBe(generate('--seed', '2'));
+    expect(generate('--temperature', '0')).toBe(generate('--temperature', '0', '--seed', '9'));
+    expect(generate('--seed', '1')).toMatch(/^最大/);
+  });
+
+  test('bits per byte of the training text are below those of noise', () => {
+    writeFileSync(at('noise.txt'), 'q#Z@ 7xK!~ %vW^ 0j&* '.repeat(20));
+    const of = (text: string): number =>
+      JSON.parse(ok('eval', '--model', 'whole', '--text', text, '--json', '--twin', 'ref')).bitsPerByte;
+    expect(of('text.txt')).toBeLessThan(of('noise.txt'));
+  });
+});
+
+describe('exchange with PyTorch', () => {
+  const read = (name: string): Map<string, Tensor> =>
+    readSafetensors(new Uint8Array(readFileSync(name))).tensors;
+  const write = (name: string, tensors: [string, Tensor][]): void => {
+    writeFileSync(at(name), Buffer.concat(safetensorsChunks(tensors)));
+  };
+
+  beforeAll(() => {
+    const all = read(oracle);
+    write(
+      'torch.safetensors',
+      [...all].filter(([k]) => k.startsWith('model.')).map(([k, t]) => [k.slice(6), t]),
+    );
+    write('ids.safetensors', [['ids', all.get('ids')!]]);
+    write('tokens.safetensors', [['tokens', all.get('tokens')!]]);
+  });
+
+  test('logits of a checkpoint, at once and token by token, bit for bit the same', () => {
+    const args = ['logits', '--checkpoint', 'torch.safetensors', '--ids', 'ids.safetensors', '--twin', 'ref'];
+    ok(...args, '--out', 'a.safetensors');
+    ok(...args, '--out', 'b.safetensors', '--incremental');
+    expect(read(at('b.safetensors')).get('logits')!.data).toEqual(
+      read(at('a.safetensors')).get('logits')!.data,
+    );
+    const want = read(oracle).get('logits')!.data;
+    const got = read(at('a.safetensors')).get('logits')!.data;
+    expect(Math.max(...Array.from(want, (v, i) => Math.abs(v - got[i]!)))).toBeLessThan(2e-5);
+  });
+
+  test('fit makes the losses that PyTorch made, and a checkpoint that goes in again', () => {
+    const args = ['--tokens', 'tokens.safetensors', '--twin', 'ref'];
+    ok('fit', '--checkpoint', 'torch.safetensors', ...args, '--steps', '20', '--out', 'after.safetensors');
+    const want = read(oracle).get('losses')!.data;
+    const got = read(at('after.safetensors')).get('losses')!.data;
+    for (const [i, v] of want.entries()) expect(Math.abs(got[i]! - v)).toBeLessThan(2e-4);
+    ok('fit', '--checkpoint', 'after.safetensors', ...args, '--steps', '1', '--out', 'again.safetensors');
+  });
+
+  test.each([
+    [['--checkpoint', 'ids.safetensors'], 'there is no matrix em.weight'],
+    [
+      ['--checkpoint', 'torch.safetensors', '--config', '{"layers": 3}'],
+      'tensors are missing: decoder_layers.2.',
+    ],
+    [
+      ['--checkpoint', 'torch.safetensors', '--config', '{"heads": 5}'],
+      'heads is 5; it must divide the width 16',
+    ],
+    [['--checkpoint', 'torch.safetensors', '--config', 'nonsense'], '--config is not JSON'],
+    [['--checkpoint', 'gone.safetensors'], 'gone.safetensors'],
+  ])('%j is refused', (args, message) => {
+    const { status, stderr } = run(
+      'logits',
+      '--ids',
+      'ids.safetensors',
+      '--out',
+      'x.safetensors',
+      '--twin',
+      'ref',
+      ...args,
+    );
+    expect([status, stderr]).toEqual([2, expect.stringContaining(message)]);
+    expect(existsSync(at('x.safetensors'))).toBe(false);
+  });
+});

@@ -1,0 +1,241 @@
+import { createHash } from 'node:crypto';
+import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Backend } from '../../core/backend.ts';
+import { ArgumentError, FormatError } from '../../core/errors.ts';
+import { openFile, writeFiles } from '../../core/formats/files.ts';
+import { foldIn, key } from '../../core/key.ts';
+import { type AnyTensor, type Tensor, tensor } from '../../core/tensor.ts';
+import { bytesTokenizer } from '../../core/tokenizers/bytes.ts';
+import type { Tokenizer } from '../../core/tokenizers/tokenizer.ts';
+import { samOutConfig } from '../../models/samOut/config.ts';
+import { SamOut } from '../../models/samOut/model.ts';
+import { initialParameters, parameterCount } from '../../models/samOut/parameters.ts';
+import { SamOutTrainer } from '../../models/samOut/trainer.ts';
+import { print, progress, say } from '../frame.ts';
+import { type TwinOptions, withBackend } from './backends.ts';
+import { lossCurve, type Metric } from './lossCurve.ts';
+import { checkpointFile, modelFile, type RunSettings, readCheckpoint } from './samoutFolder.ts';
+
+const command = 'samout train';
+
+export interface TrainCommandOptions extends TwinOptions {
+  readonly text?: readonly string[];
+  readonly steps: number;
+  readonly out: string;
+  readonly resume?: string;
+  readonly tokenizer?: string;
+  readonly bytes?: boolean;
+  readonly seed: number;
+  readonly width: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly batch: number;
+  readonly length: number;
+  readonly lr: number;
+  readonly maxNorm?: number;
+  readonly saveEvery: number;
+  readonly json?: boolean;
+}
+
+/** `subvocab samout train`: see its help. */
+export async function train(options: TrainCommandOptions): Promise<void> {
+  const before = options.resume === undefined ? undefined : readCheckpoint(command, options.resume);
+  const texts = options.text ?? before?.run.text;
+  if (texts === undefined || texts.length === 0)
+    throw new ArgumentError(command, 'say what to train on: --text FILE...');
+  const tokenizer: Tokenizer = before?.tokenizer ?? bytesTokenizer;
+  const { ids, bytes } = readTexts(tokenizer, texts);
+  const data = createHash('sha256').update(ids).digest('hex');
+  if (before !== undefined && before.run.data !== data) {
+    throw new ArgumentError(
+      command,
+      `the text is not the one that ${options.resume} was trained on; a resumed run needs the same files in the same order`,
+    );
+  }
+  const run: RunSettings = before?.run ?? {
+    text: texts,
+    seed: options.seed,
+    batch: options.batch,
+    length: options.length,
+    lr: options.lr,
+    ...(options.maxNorm === undefined ? {} : { maxNorm: options.maxNorm }),
+    data,
+  };
+  if (ids.length < run.length + 1) {
+    throw new ArgumentError(
+      command,
+      `the text has ${ids.length} tokens; a row of --length ${run.length} needs ${run.length + 1}: give more text, or a smaller --length`,
+    );
+  }
+  if (before !== undefined && before.state.step >= options.steps) {
+    throw new ArgumentError(
+      command,
+      `${options.resume} has made ${before.state.step} steps already; ask for more with --steps`,
+    );
+  }
+  const { vocabulary, paddingIndex } = tokenizer;
+  const { width, layers, heads } = options;
+  const config = before?.config ?? samOutConfig({ vocabulary, paddingIndex, width, layers, heads });
+  mkdirSync(options.out, { recursive: true });
+  if (before === undefined && existsSync(join(options.out, 'checkpoint.safetensors'))) {
+    throw new ArgumentError(
+      command,
+      `${options.out} holds a run already; continue it with --resume ${options.out}, or choose another folder`,
+    );
+  }
+
+  await withBackend(command, options, async (backend) => {
+    const parameters = before?.parameters ?? (await initialParameters(backend, config, key(run.seed)));
+    using model = new SamOut(backend, config, parameters);
+    const settings = {
+      lr: run.lr,
+      ignoreIndex: paddingIndex,
+      ...(run.maxNorm === undefined ? {} : { maxNorm: run.maxNorm }),
+    };
+    using trainer = new SamOutTrainer(model, settings, before?.state);
+    const { tensors, scalars } = parameterCount(config);
+    say(
+      `${ids.length} tokens of text; ${tensors + scalars} parameters; steps ${trainer.step + 1} to ${options.steps}`,
+    );
+    await steps(backend, model, trainer, tokenizer, run, ids, bytes / ids.length, options);
+  });
+}
+
+/** The loop: a batch, a step, a line of metrics; now and then, and at every end, a checkpoint. */
+async function steps<T extends AnyTensor>(
+  backend: Backend<T>,
+  model: SamOut<T>,
+  trainer: SamOutTrainer<T>,
+  tokenizer: Tokenizer,
+  run: RunSettings,
+  ids: Int32Array,
+  bytesPerToken: number,
+  options: TrainCommandOptions,
+): Promise<void> {
+  const metricsPath = join(options.out, 'metrics.jsonl');
+  const metrics = readMetrics(options.resume).filter((m) => m.step <= trainer.step);
+  await writeFiles(command, [{ path: metricsPath, chunks: metrics.map((m) => `${JSON.stringify(m)}\n`) }]);
+  const line = progress();
+  const save = async (): Promise<void> => {
+    const stored = { config: model.config, parameters: await model.read(), tokenizer };
+    const state = await trainer.state();
+    const curve = metrics.length > 1 ? await lossCurve(metrics) : undefined;
+    await writeFiles(command, [
+      checkpointFile(options.out, stored, state, run),
+      modelFile(options.out, stored),
+      ...(curve === undefined
+        ? []
+        : [
+            { path: join(options.out, 'loss.svg'), chunks: [curve.svg] },
+            { path: join(options.out, 'loss.html'), chunks: [curve.html] },
+          ]),
+    ]);
+  };
+
+  // Ctrl-C ends the run after the step at hand, with a checkpoint; a second one ends it at once.
+  let stopped: NodeJS.Signals | undefined;
+  const stop = (signal: NodeJS.Signals): void => {
+    stopped = signal;
+    say(`\n${signal}: saving after this step; once more to stop at once`);
+    process.removeListener('SIGINT', stop);
+    process.removeListener('SIGTERM', stop);
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  try {
+    if (trainer.step === 0) await save();
+    const started = performance.now();
+    const first = trainer.step;
+    while (trainer.step < options.steps && stopped === undefined) {
+      const tokens = await batch(backend, run, ids, trainer.step);
+      const { loss, count } = await trainer.train(tokens);
+      const bitsPerByte = loss / Math.LN2 / bytesPerToken;
+      const seconds = (performance.now() - started) / 1000;
+      const rate = (count * (trainer.step - first)) / seconds;
+      const metric: Metric = { step: trainer.step, loss, bitsPerByte };
+      metrics.push(metric);
+      appendFileSync(metricsPath, `${JSON.stringify(metric)}\n`);
+      if (options.json) print(JSON.stringify({ ...metric, tokensPerSecond: Math.round(rate) }));
+      const left = ((options.steps - trainer.step) * seconds) / (trainer.step - first);
+      line.show(
+        `step ${trainer.step} of ${options.steps}  loss ${loss.toFixed(4)}  ${bitsPerByte.toFixed(3)} bits/byte  ${rate.toFixed(0)} tokens/s  ${left.toFixed(0)} s left`,
+      );
+      if (trainer.step % options.saveEvery === 0 && trainer.step < options.steps) await save();
+    }
+    line.clear();
+    await save();
+  } finally {
+    process.removeListener('SIGINT', stop);
+    process.removeListener('SIGTERM', stop);
+  }
+  const last = metrics.at(-1);
+  say(
+    `step ${trainer.step}: loss ${last?.loss.toFixed(4)}, ${last?.bitsPerByte.toFixed(3)} bits per byte; wrote ${options.out}`,
+  );
+  if (stopped !== undefined) {
+    say(
+      `continue with: subvocab samout train --resume ${options.out} --out ${options.out} --steps ${options.steps}`,
+    );
+    process.exitCode = stopped === 'SIGINT' ? 130 : 143;
+  }
+}
+
+/** The rows of a step: windows of the text, at places drawn from the seed and the step alone, so that a resumed run agrees. */
+async function batch<T extends AnyTensor>(
+  backend: Backend<T>,
+  { seed, batch: rows, length }: RunSettings,
+  ids: Int32Array,
+  step: number,
+): Promise<Tensor> {
+  using drawn = backend.ops.randomBits(foldIn(foldIn(key(seed), 0x7465_7874), step), [rows]);
+  const places = (await backend.read(drawn)).data;
+  const out = new Int32Array(rows * (length + 1));
+  for (let r = 0; r < rows; r++) {
+    const at = Math.floor((places[r]! / 2 ** 32) * (ids.length - length));
+    out.set(ids.subarray(at, at + length + 1), r * (length + 1));
+  }
+  return tensor([rows, length + 1], out);
+}
+
+/** All texts as one sequence of ids, each with the id that begins a text in front; and how many bytes they are. */
+function readTexts(tokenizer: Tokenizer, paths: readonly string[]): { ids: Int32Array; bytes: number } {
+  const parts: Int32Array[] = [];
+  let bytes = 0;
+  for (const path of paths) {
+    using file = openFile(command, path);
+    if (file.size === 0) throw new ArgumentError(command, `${path} is empty; there is nothing to learn from`);
+    const content = new Uint8Array(file.size);
+    file.readInto(0, content);
+    let text: string;
+    try {
+      text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content);
+    } catch {
+      throw new FormatError(command, `${path} is not UTF-8 text`);
+    }
+    bytes += content.length;
+    parts.push(Int32Array.of(tokenizer.beginIndex), tokenizer.encode(text));
+  }
+  const ids = new Int32Array(parts.reduce((n, p) => n + p.length, 0));
+  let at = 0;
+  for (const p of parts) {
+    ids.set(p, at);
+    at += p.length;
+  }
+  return { ids, bytes };
+}
+
+function readMetrics(folder: string | undefined): Metric[] {
+  const path = folder === undefined ? '' : join(folder, 'metrics.jsonl');
+  if (path === '' || !existsSync(path)) return [];
+  return readFileSync(path, 'utf8')
+    .split('\n')
+    .flatMap((text) => {
+      try {
+        return text === '' ? [] : [JSON.parse(text) as Metric];
+      } catch {
+        // The last line of a killed run may be cut off; what follows the checkpoint is dropped anyway.
+        return [];
+      }
+    });
+}
