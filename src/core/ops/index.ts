@@ -20,6 +20,7 @@ import { type MatmulOps, matmulBackwardContract, matmulContract } from './matmul
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
+import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
 import { type TopKOps, topKBackwardContract, topKContract } from './topK.ts';
 
 /** Every operator, the same on both twins: `ref` is an `Ops<Tensor>`, `gpu.ops` an `Ops<GpuTensor>`. */
@@ -39,7 +40,8 @@ export interface Ops<T extends AnyTensor>
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
     TopKOps<T>,
-    LayerNormOps<T> {}
+    LayerNormOps<T>,
+    SoftmaxOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
 export const contracts: readonly Contract[] = [
@@ -71,6 +73,8 @@ export const contracts: readonly Contract[] = [
   hierarchicalAnnSearchContract,
   layerNormContract,
   layerNormBackwardContract,
+  softmaxContract,
+  softmaxBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';
