@@ -293,10 +293,20 @@ describeDevice('the kernel', (gpu, family) => {
   const plain = { x: noisy([20, 33], 9), ...weights(33, 19, 13) };
   const far = { ...plain, x: tensor([20, 33], plain.x.data.map((v) => 8 * v) as Float32Array) };
   const backward = { dy: noisy([20, 13], 7), ...plain };
+  // One unit, value 1, gate x: y is the activation itself, and nothing but its own error is in the bound.
+  const one = tensor([1, 1], [1]);
+  const alone = {
+    x: tensor(
+      [385, 1],
+      Float32Array.from({ length: 385 }, (_, i) => (i - 192) / 16),
+    ),
+    ...{ w1: tensor([1, 1], [0]), b1: tensor([1], [1]), wg: one, w2: one },
+  };
+  const slopes = { dy: tensor([385, 1], new Float32Array(385).fill(1)), ...alone };
   const checks = {
     'relu, independent roundings': () => compare(gpu(), 'gatedFfn', plain, 'relu', true),
     'silu, gates far out': () => compare(gpu(), 'gatedFfn', far, 'silu'),
-    gelu: () => compare(gpu(), 'gatedFfn', plain, 'gelu'),
+    'gelu alone': () => compare(gpu(), 'gatedFfn', alone, 'gelu'),
     'geluTanh, gates far out': () => compare(gpu(), 'gatedFfn', far, 'geluTanh'),
     gradients: () => compare(gpu(), 'gatedFfnBackward', backward, 'silu'),
   };
@@ -320,6 +330,18 @@ describeDevice('the kernel', (gpu, family) => {
     );
     for (const c of cases.filter((c) => c.op === 'gatedFfnBackward' && (c.flops ?? 0) < 1e8)) {
       await expectTwins(gpu(), c.op, c.inputs(), c.options);
+    }
+  });
+
+  test('computes each activation and its slope within their own error', async () => {
+    for (const activation of activations) {
+      for (const [op, inputs] of [
+        ['gatedFfn', alone],
+        ['gatedFfnBackward', slopes],
+      ] as const) {
+        const v = await compare(gpu(), op, inputs, activation);
+        expect(v.verdict, `${op}, ${activation}: ${v.message}`).toBe('PASS');
+      }
     }
   });
 

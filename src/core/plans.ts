@@ -20,6 +20,7 @@ import { planMatmul, planMatmulBackward } from './ops/matmul.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
 import { planRandomBits } from './ops/randomBits.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
+import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
 import { planTopK, planTopKBackward } from './ops/topK.ts';
 import type { AnyTensor } from './tensor.ts';
 
@@ -62,4 +63,6 @@ export const plans: {
   maxStateBackward: planMaxStateBackward,
   layerNorm: planLayerNorm,
   layerNormBackward: planLayerNormBackward,
+  softmax: planSoftmax,
+  softmaxBackward: planSoftmaxBackward,
 };

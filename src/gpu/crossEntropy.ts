@@ -212,11 +212,22 @@ function paramsOf(
   plan: CrossEntropyPlan,
   rows: number,
   { firstColumn, columns }: Chunk,
-  rest: { parts?: number; hasDLse?: boolean; count?: number } = {},
+  rest: { parts?: number; hasDLse?: boolean; count?: number; partColumns?: number } = {},
 ): number[] {
-  const { parts = 0, hasDLse = false, count = 0 } = rest;
+  const { parts = 0, hasDLse = false, count = 0, partColumns = 0 } = rest;
   const isFirst = firstColumn === 0 ? 1 : 0;
-  return [rows, columns, firstColumn, plan.words, parts, isFirst, plan.ignoreIndex, hasDLse ? 1 : 0, count];
+  return [
+    rows,
+    columns,
+    firstColumn,
+    plan.words,
+    parts,
+    isFirst,
+    plan.ignoreIndex,
+    hasDLse ? 1 : 0,
+    count,
+    partColumns,
+  ];
 }
 
 const workgroupOf = (gpu: Gpu): number => (gpu.family === 'gpu' ? 64 : 8);
@@ -232,12 +243,14 @@ function scan(
   states: GpuTensor,
 ): void {
   const workgroup = workgroupOf(gpu);
-  const parts = Math.ceil(chunk.columns / 64);
+  const length = gpu.family === 'gpu' ? 64 : 256;
+  const parts = Math.ceil(chunk.columns / length);
+  const partColumns = gpu.family === 'gpu' ? 0 : length;
   const found = gpu.empty('u32', [rows.rows * parts, 4]);
   const call = {
     file,
     constants: { WORKGROUP_SIZE: workgroup },
-    params: paramsOf(plan, rows.rows, chunk, { parts }),
+    params: paramsOf(plan, rows.rows, chunk, { parts, partColumns }),
   };
   gpu.dispatch({
     ...call,

@@ -24,6 +24,7 @@ struct Params {
   ignoreIndex: i32,
   hasDLse: u32,
   count: u32,         // tokens or sums that are added up
+  partColumns: u32,   // neighbouring columns of a part; 0: a part takes every parts-th column
 }
 
 const INFINITY_BITS = 0x7f800000u;
@@ -59,7 +60,8 @@ fn weight(logit: f32, top: f32) -> f32 {
   return exp(logit - top);
 }
 
-/// One invocation per (row, part); neighbours own neighbouring columns, so their accesses are adjacent.
+/// One invocation per (row, part). On a GPU neighbours own neighbouring columns, so that their accesses are adjacent; on a
+/// CPU an invocation owns a run of columns, so that its own accesses are.
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn crossEntropyParts(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
                      @builtin(local_invocation_index) local: u32) {
@@ -67,10 +69,14 @@ fn crossEntropyParts(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroup
   if (id >= params.rows * params.parts) { return; }
   let first = id / params.parts * params.columns;
   let part = id % params.parts;
+  let runs = params.partColumns > 0u;
+  let start = select(part, part * params.partColumns, runs);
+  let end = select(params.columns, min(start + params.partColumns, params.columns), runs);
+  let stride = select(params.parts, 1u, runs);
   var top = 0.0;
   var found = false;
   var code = FINE;
-  for (var j = part; j < params.columns; j += params.parts) {
+  for (var j = start; j < end; j += stride) {
     let bits = logits[first + j];
     if ((bits & INFINITY_BITS) == INFINITY_BITS) {
       // -Infinity: no such word. NaN and +Infinity spoil the row.
@@ -82,7 +88,7 @@ fn crossEntropyParts(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroup
     }
   }
   var sum = 0.0;
-  for (var j = part; j < params.columns; j += params.parts) {
+  for (var j = start; j < end; j += stride) {
     let bits = logits[first + j];
     if ((bits & INFINITY_BITS) != INFINITY_BITS) { sum += weight(bitcast<f32>(bits), top); }
   }

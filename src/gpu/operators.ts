@@ -23,6 +23,7 @@ import { randomBits } from './randomBits.ts';
 import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
 import { sampleLogits } from './sampleLogits.ts';
+import { softmax, softmaxBackward } from './softmax.ts';
 import { topK, topKBackward } from './topK.ts';
 
 /** The operators bound to one GPU: what `gpu.ops` is. */
@@ -64,5 +65,7 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
       maxStateBackward(gpu, dy, abc, alphas, states, options),
     layerNorm: (x, gamma, beta, options) => layerNorm(gpu, x, gamma, beta, options),
     layerNormBackward: (dy, x, gamma, mean, rstd) => layerNormBackward(gpu, dy, x, gamma, mean, rstd),
+    softmax: (x, options) => softmax(gpu, x, options),
+    softmaxBackward: (dy, y, options) => softmaxBackward(gpu, dy, y, options),
   };
 }

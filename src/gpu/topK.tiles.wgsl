@@ -33,8 +33,9 @@ fn topKCountTiles(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) 
   for (var digit = local; digit < BINS; digit += TILE) { atomicStore(&counters[digit], 0u); }
   workgroupBarrier();
   if (own.works && picked.y != 0u) {
+    let view = viewOf(row);
     for (var i = own.first + local; i < own.end; i += TILE) {
-      let key = keyAt(row, i);
+      let key = keyAt(view, i);
       if (hasPrefix(key, picked.x, params.level)) { atomicAdd(&counters[digitOf(key, params.level)], 1u); }
     }
   }
@@ -65,8 +66,9 @@ fn topKMarkTiles(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) g
   var at = 0u;
   if (own.works) {
     // Four at a time as far as they are whole, the rest one by one.
+    let view = viewOf(row);
     let whole = select(own.first, own.first + (own.end - own.first) / 4u * 4u, VECTOR);
-    let place = placeOf(row, own.first) / 4u;
+    let place = placeOf(view, own.first) / 4u;
     for (var q = local; q < (whole - own.first) / 4u; q += TILE) {
       let keys = selectionKeys(x4[place + q]);
       let reaches = keys >= vec4u(threshold);
@@ -80,7 +82,7 @@ fn topKMarkTiles(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) g
       }
     }
     for (var i = whole + local; i < own.end; i += TILE) {
-      let key = keyAt(row, i);
+      let key = keyAt(view, i);
       if (key >= threshold) {
         atomicOr(&words[(i - own.first) / 32u], 1u << ((i - own.first) % 32u));
         at += select(0u, 1u, key == threshold);
@@ -94,7 +96,6 @@ fn topKMarkTiles(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) g
     marks[wordOf(row, own.chunk, local)] = atomicLoad(&words[local]);
   }
   if (local == 0u) {
-    // Where others still read a guess here, this stores what is there already.
     if (own.chunk == 0u) { state[row * STATE + THRESHOLD] = threshold; }
     if (own.works) { tallies[row * params.chunks + own.chunk] = total; }
     if (own.first >= params.length) { tallies[row * params.chunks + own.chunk] = vec2u(0u); }
@@ -113,9 +114,10 @@ fn topKCollectTiles(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups
   var marked = 0u;
   if (local < (params.chunk + 31u) / 32u) { marked = marks[wordOf(own.row, own.chunk, local)]; }
   let start = own.first + local * 32u;
+  let view = viewOf(own.row);
   var seen = vec2u(0u);   // above, at
   for (var bits = marked; bits != 0u; bits &= bits - 1u) {
-    let key = keyAt(own.row, start + firstTrailingBit(bits));
+    let key = keyAt(view, start + firstTrailingBit(bits));
     seen += select(vec2u(1u, 0u), vec2u(0u, 1u), key == threshold);
   }
   var before = scanTile(local, seen).xy;
@@ -123,7 +125,7 @@ fn topKCollectTiles(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups
   let base = own.row * params.room + mine.x;
   for (var bits = marked; bits != 0u; bits &= bits - 1u) {
     let index = start + firstTrailingBit(bits);
-    let key = keyAt(own.row, index);
+    let key = keyAt(view, index);
     let place = base + before.x + min(before.y, mine.y);
     if (key != threshold) {
       candidates[place] = vec2u(key, index);
@@ -168,10 +170,11 @@ fn topKShort(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) group
              @builtin(local_invocation_index) local: u32) {
   let row = linearGroup(group, groups);
   if (row >= params.rows) { return; }
+  let view = viewOf(row);
   var some = 0u;
   for (var i = local; i < params.room; i += TILE) {
     var key = 0u;
-    if (i < params.length) { key = keyAt(row, i); }
+    if (i < params.length) { key = keyAt(view, i); }
     entries[i] = vec2u(key, select(ALL, i, key != 0u));
     some += select(0u, 1u, key != 0u);
   }
@@ -190,7 +193,7 @@ fn topKShort(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) group
     var value = 0xff800000u;   // the bits of -infinity
     if (j < found) {
       index = entries[j].y;
-      value = x[placeOf(row, index)];
+      value = x[placeOf(view, index)];
     }
     indices[place] = index;
     values[place] = value;

@@ -10,10 +10,10 @@ const kernels = {
   file,
   entries: {
     sample: 'topKSample',
-    guess: 'topKGuess',
     count: 'topKCount',
     mark: 'topKMark',
     collect: 'topKCollect',
+    few: 'topKFew',
     emit: 'topKEmit',
     write: 'topK',
   },

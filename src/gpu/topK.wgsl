@@ -17,39 +17,19 @@ fn topKSample(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) grou
               @builtin(local_invocation_index) local: u32) {
   let lane = laneOf(linearGroup(group, groups), local, params.chunks);
   if (!lane.works) { return; }
+  let view = viewOf(lane.row);
   let end = min((lane.chunk + 1u) * params.chunk, params.sampleSize);
   for (var s = lane.chunk * params.chunk; s < end; s++) {
     let place = lane.row * params.sampleSize + s;
     var largest = 0u;
     for (var draw = s * params.draws; draw < (s + 1u) * params.draws; draw++) {
       let index = drawnPosition(draw);
-      if (inWindow(index)) { largest = max(largest, keyAt(lane.row, index)); }
+      if (inWindow(index)) { largest = max(largest, keyAt(view, index)); }
     }
     // Windows come one after the other.
     if (params.first == 0u) { sample[place] = signedKey(largest); }
     else { sample[place] = max(sample[place], signedKey(largest)); }
   }
-}
-
-/// Guess the threshold of a short row: the rank-th largest key of a small sample, by insertion. One invocation per row.
-@compute @workgroup_size(WORKGROUP)
-fn topKGuess(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
-             @builtin(local_invocation_index) local: u32) {
-  let row = linearGroup(group, groups) * WORKGROUP + local;
-  if (row >= params.rows) { return; }
-  var best: array<u32, 32>;   // the largest keys so far, descending; rank <= 32
-  for (var s = 0u; s < params.length / params.stride; s++) {
-    let key = keyAt(row, drawnPosition(s));
-    if (key > best[params.rank - 1u]) {
-      var j = params.rank - 1u;
-      while (j > 0u && best[j - 1u] < key) {
-        best[j] = best[j - 1u];
-        j--;
-      }
-      best[j] = key;
-    }
-  }
-  state[row * STATE + THRESHOLD] = best[params.rank - 1u];
 }
 
 /// Count the digits of the whole row at a level.
@@ -65,9 +45,10 @@ fn topKCount(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) group
   let first = chunk * params.chunk;
   if (picked.y == 0u || !inWindow(first)) { return; }
   let place = digitPlace(row, params.level);
+  let view = viewOf(row);
   let end = min(first + params.chunk, params.length);
   for (var i = first; i < end; i++) {
-    let key = keyAt(row, i);
+    let key = keyAt(view, i);
     if (hasPrefix(key, picked.x, params.level)) { atomicAdd(&digits[place + digitOf(key, params.level)], 1u); }
   }
 }
@@ -87,20 +68,20 @@ fn topKMark(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
   var threshold = 1u;
   if (params.chunks > 1u) { threshold = thresholdFor(rowOfGroup(id, params.chunks)); }
   else { threshold = thresholdFor(lane.row); }
-  // Others may still read the guess of a short row here; then this stores what is there already.
   if (lane.chunk == 0u) { state[lane.row * STATE + THRESHOLD] = threshold; }
   let mine = lane.row * params.chunks + lane.chunk;
   let first = lane.chunk * params.chunk;
   if (first >= params.length) { tallies[mine] = vec2u(0u); }
   if (first >= params.length || !inWindow(first)) { return; }
   let end = min(first + params.chunk, params.length);
+  let view = viewOf(lane.row);
   var above = 0u;
   var at = 0u;
   for (var start = first; start < end; start += 32u) {
     var bits = 0u;
     if (VECTOR && start + 32u <= end) {
       // Four entries per load cost a CPU's gather less than four loads.
-      let place = placeOf(lane.row, start) / 4u;
+      let place = placeOf(view, start) / 4u;
       for (var j = 0u; j < 8u; j++) {
         let keys = selectionKeys(x4[place + j]);
         let reaches = select(vec4u(0u), vec4u(1u, 2u, 4u, 8u), keys >= vec4u(threshold));
@@ -110,7 +91,7 @@ fn topKMark(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
       }
     } else {
       for (var j = 0u; j < min(32u, end - start); j++) {
-        let key = keyAt(lane.row, start + j);
+        let key = keyAt(view, start + j);
         bits |= select(0u, 1u, key >= threshold) << j;
         at += select(0u, 1u, key == threshold);
       }
@@ -136,13 +117,14 @@ fn topKCollect(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) gro
   var place = lane.row * params.room + tallies[mine].x;
   var ties = tallies[mine].y;
   var largest = 0u;
+  let view = viewOf(lane.row);
   let end = min(first + params.chunk, params.length);
   for (var start = first; start < end; start += 32u) {
     var bits = marks[wordOf(lane.row, lane.chunk, (start - first) / 32u)];
     while (bits != 0u) {
       let index = start + firstTrailingBit(bits);
       bits &= bits - 1u;
-      let key = keyAt(lane.row, index);
+      let key = keyAt(view, index);
       if (key == threshold) {
         if (ties == 0u) { continue; }
         ties--;
@@ -170,21 +152,23 @@ fn topKEmit(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
   let mine = tallies[lane.row * params.chunks + lane.chunk];
   var slot = mine.x;
   var ties = mine.y;
+  let view = viewOf(lane.row);
+  let firstSlot = resultPlace(lane.row, 0u);
   let end = min(first + params.chunk, params.length);
   for (var start = first; start < end; start += 32u) {
     var bits = marks[wordOf(lane.row, lane.chunk, (start - first) / 32u)];
     while (bits != 0u) {
       let index = start + firstTrailingBit(bits);
       bits &= bits - 1u;
-      if (keyAt(lane.row, index) == threshold) {
+      if (keyAt(view, index) == threshold) {
         if (ties == 0u) { continue; }
         ties--;
       }
-      let place = resultPlace(lane.row, slot);
+      let place = firstSlot + slot * params.inner;
       slot++;
       if (place < params.outLength) {
         emittedIndices[place] = index;
-        emittedValues[place] = x[placeOf(lane.row, index)];
+        emittedValues[place] = x[placeOf(view, index)];
       }
     }
   }
@@ -200,11 +184,10 @@ fn topKEmit(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
 @compute @workgroup_size(WORKGROUP)
 fn topK(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
         @builtin(local_invocation_index) local: u32) {
-  let id = linearGroup(group, groups) * WORKGROUP + local;
-  let column = id % params.width;
-  let j = id / params.width % params.fill;
-  let row = id / (params.width * params.fill) * params.width + column;
-  if (row >= params.rows) { return; }
+  let at = resultOf(linearGroup(group, groups), local);
+  if (!at.works) { return; }
+  let row = at.row;
+  let j = at.slot;
   let found = min(state[row * STATE + FOUND], params.k);
   // A row that ran out in an earlier block has its count already.
   if (j == 0u && (found > 0u || params.slot == 0u)) { counts[params.countOrigin + row] = params.slot + found; }
@@ -216,8 +199,102 @@ fn topK(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   } else if (params.level == 0u) {
     let index = best[row * params.room + j].y;
     indices[place] = index;
-    if (inWindow(index)) { values[place] = x[placeOf(row, index)]; }
+    if (inWindow(index)) { values[place] = x[placeOf(viewOf(row), index)]; }
   }
+}
+
+// --- Few results of each of many rows: everything by one invocation per row. ---
+// The row is cut into 64 blocks, and the largest key of each leads it. The k-th largest leader is a threshold that at
+// least k entries reach, and blocks with smaller leaders need not be read again (Gaihre et al., Dr. Top-k, 2021). Loops
+// run alike for all rows: a CPU does eight of them at a time, and goes every way that any of them takes.
+
+const LEADERS: u32 = 64u;
+const HOLD: u32 = 64u;            // entries held before they are brought down to k <= 32
+
+var<private> leaders: array<u32, LEADERS>;
+var<private> blocks: array<u32, LEADERS>;
+var<private> held: array<vec2u, HOLD>;       // (key, index), by ascending index
+var<private> ranked: array<vec2u, HOLD>;      // the best of them, in order
+
+/// Put the best k of the entries held in order; returns how many there are. Without sorting: the next one is the best of
+/// those that come after the last.
+fn bestHeld(size: u32) -> u32 {
+  let wanted = min(size, params.k);
+  var last = vec2u(ALL, 0u);
+  for (var j = 0u; j < wanted; j++) {
+    var next = vec2u(0u, ALL);
+    for (var h = 0u; h < size; h++) {
+      let entry = held[h];
+      let follows = comesBefore(last.x, last.y, entry.x, entry.y);
+      if (follows && comesBefore(entry.x, entry.y, next.x, next.y)) { next = entry; }
+    }
+    ranked[j] = next;
+    last = next;
+  }
+  return wanted;
+}
+
+@group(0) @binding(6) var<storage, read_write> fewBest: array<vec2u>;    // [rows, room]: (key, index), the results
+
+/// Here a chunk is one block.
+@compute @workgroup_size(WORKGROUP)
+fn topKFew(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+           @builtin(local_invocation_index) local: u32) {
+  let row = linearGroup(group, groups) * WORKGROUP + local;
+  if (row >= params.rows) { return; }
+  let view = viewOf(row);
+  for (var c = 0u; c < params.chunks; c++) {
+    let end = min((c + 1u) * params.chunk, params.length);
+    var i = c * params.chunk;
+    var leader4 = vec4u(0u);
+    if (VECTOR) {
+      for (; i + 4u <= end; i += 4u) { leader4 = max(leader4, selectionKeys(x4[placeOf(view, i) / 4u])); }
+    }
+    var leader = max(max(leader4.x, leader4.y), max(leader4.z, leader4.w));
+    for (; i < end; i++) { leader = max(leader, keyAt(view, i)); }
+    leaders[c] = leader;
+  }
+  // The k-th largest of different leaders: equal ones only lower it.
+  var threshold = ALL;
+  for (var j = 0u; j < params.k; j++) {
+    var next = 0u;
+    for (var c = 0u; c < params.chunks; c++) { next = max(next, select(0u, leaders[c], leaders[c] < threshold)); }
+    threshold = next;
+  }
+  threshold = max(threshold, 1u);
+  var hits = 0u;
+  for (var c = 0u; c < params.chunks; c++) {
+    blocks[hits] = c;
+    hits += select(0u, 1u, leaders[c] >= threshold);
+    if (hits == LEADERS) { break; }
+  }
+  var size = 0u;
+  for (var h = 0u; h < hits; h++) {
+    let end = min((blocks[h] + 1u) * params.chunk, params.length);
+    for (var i = blocks[h] * params.chunk; i < end; i++) {
+      let key = keyAt(view, i);
+      if (key >= threshold) {
+        held[size] = vec2u(key, i);
+        size++;
+        if (size == HOLD) {
+          // Too many, as with ties. Entries that are still to come have larger indices: they must beat the k-th.
+          size = bestHeld(HOLD);
+          threshold = ranked[size - 1u].x + 1u;
+          for (var j = 0u; j < size; j++) { held[j] = ranked[j]; }
+        }
+      }
+    }
+  }
+  size = bestHeld(size);
+  state[row * STATE + FOUND] = size;
+  // As a set: by ascending index.
+  for (var j = 1u; params.level == BY_INDEX && j < size; j++) {
+    let entry = ranked[j];
+    var to = j;
+    for (; to > 0u && ranked[to - 1u].y > entry.y; to--) { ranked[to] = ranked[to - 1u]; }
+    ranked[to] = entry;
+  }
+  for (var j = 0u; j < size; j++) { fewBest[row * params.room + j] = ranked[j]; }
 }
 
 // --- Backward: every index occurs once in a row, so each gradient has a place of its own. dx was cleared before. ---

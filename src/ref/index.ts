@@ -20,4 +20,5 @@ export { matmul, matmulBackward } from './matmul.ts';
 export { maxState, maxStateBackward } from './maxState.ts';
 export { randomBits } from './randomBits.ts';
 export { sampleLogits } from './sampleLogits.ts';
+export { softmax, softmaxBackward } from './softmax.ts';
 export { topK, topKBackward } from './topK.ts';

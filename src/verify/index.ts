@@ -15,6 +15,7 @@ import { cases as matmul } from './matmul.ts';
 import { cases as maxState } from './maxState.ts';
 import { cases as randomBits } from './randomBits.ts';
 import { cases as sampleLogits } from './sampleLogits.ts';
+import { cases as softmax } from './softmax.ts';
 import { cases as topK } from './topK.ts';
 
 /** Everything that `subvocab verify` runs, in the order of the table. */
@@ -36,6 +37,7 @@ export const cases: readonly Case[] = [
   ...embedding,
   ...maxState,
   ...layerNorm,
+  ...softmax,
 ];
 
 export type { Case } from './case.ts';

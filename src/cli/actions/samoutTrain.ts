@@ -136,10 +136,10 @@ async function steps<T extends AnyTensor>(
   // Ctrl-C ends the run after the step at hand, with a checkpoint; a second one ends it at once.
   let stopped: NodeJS.Signals | undefined;
   const stop = (signal: NodeJS.Signals): void => {
+    // The second one ends it at once; the last checkpoint is whole in any case.
+    if (stopped !== undefined) process.exit(signal === 'SIGINT' ? 130 : 143);
     stopped = signal;
     say(`\n${signal}: saving after this step; once more to stop at once`);
-    process.removeListener('SIGINT', stop);
-    process.removeListener('SIGTERM', stop);
   };
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);

@@ -19,6 +19,7 @@ import { judgeLerp, judgeLerpBackward } from './lerp.ts';
 import { judgeMatmul, judgeMatmulBackward } from './matmul.ts';
 import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
 import { judgeSampleLogits } from './sampleLogits.ts';
+import { judgeSoftmax, judgeSoftmaxBackward } from './softmax.ts';
 
 /** One call of an operator with what one twin wanted and the other got, tensors by the contract's names. */
 export interface Call {
@@ -65,6 +66,8 @@ const judges: Readonly<Record<string, Judge>> = {
   kMeans: judgeKMeans,
   layerNorm: judgeLayerNorm,
   layerNormBackward: judgeLayerNormBackward,
+  softmax: judgeSoftmax,
+  softmaxBackward: judgeSoftmaxBackward,
 };
 
 /** Compare the outputs of a call of the named operator. */

@@ -208,16 +208,26 @@ function syncFolder(folder: string): void {
   } catch {}
 }
 
+/** Writes under way, each with its own listeners. */
+let writing = 0;
+
 /** Remove the temporaries when the process ends, whichever way; returns what takes the listeners away again. */
 function removeOnExit(temporaries: ReadonlyMap<string, string>): () => void {
   const onExit = (): void => removeAll(temporaries);
   const onSignal = (signal: NodeJS.Signals): void => {
+    // Somebody else listens, too: that program decides. If it goes on, so does the write; if it exits, `onExit` cleans up.
+    if (process.listenerCount(signal) > writing) return;
     removeAll(temporaries);
     release();
-    // Listeners replaced the default action, which is to die of the signal. If nobody else listens, restore it.
+    // Listeners replaced the default action, which is to die of the signal. After the last of ours, restore it.
     if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
   };
+  writing++;
+  let released = false;
   const release = (): void => {
+    if (released) return;
+    released = true;
+    writing--;
     process.off('exit', onExit);
     for (const signal of signals) process.off(signal, onSignal);
   };

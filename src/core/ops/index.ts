@@ -27,6 +27,7 @@ import { type MatmulOps, matmulBackwardContract, matmulContract } from './matmul
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
+import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
 import { type TopKOps, topKBackwardContract, topKContract } from './topK.ts';
 
 /** Every operator, the same on both twins: `ref` is an `Ops<Tensor>`, `gpu.ops` an `Ops<GpuTensor>`. */
@@ -47,6 +48,7 @@ export interface Ops<T extends AnyTensor>
     MaxStateOps<T>,
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
+    SoftmaxOps<T>,
     TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
@@ -83,6 +85,8 @@ export const contracts: readonly Contract[] = [
   hierarchicalAnnSearchContract,
   layerNormContract,
   layerNormBackwardContract,
+  softmaxContract,
+  softmaxBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';

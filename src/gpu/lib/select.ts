@@ -5,8 +5,7 @@ import {
   batchesOf,
   bins,
   byLargest,
-  digitWords,
-  few,
+  inserted,
   type Layout,
   layOut,
   roundUp,
@@ -18,27 +17,30 @@ import {
 
 /**
  * Where the keys come from: an operator's own kernels, built on lib/selection.wgsl as those of topK are. In all of them
- * bindings 1 to 3 are x, `second` (x itself if there is none) and the mask (x if there is none), all in windows alike;
- * 4 and 5 are the state and the digits; what follows is named with each entry point below.
+ * bindings 1 to 3 are x, `second` (x itself if there is none) and the mask (x if there is none), in windows alike;
+ * bindings 4 and 5 are the state and the digits.
  */
 export interface SelectionSource {
   /** Serial kernels. */
   readonly file: string;
-  readonly entries: Readonly<
-    Record<'sample' | 'guess' | 'count' | 'mark' | 'collect' | 'emit' | 'write', string>
-  >;
-  /** Kernels for GPUs. */
-  readonly tiles: {
+  readonly entries: Readonly<Record<'sample' | 'count' | 'mark' | 'collect' | 'write', string>> & {
+    /** Few results of each of many rows, by one invocation per row. */
+    readonly few?: string;
+    /** A set of more than one block, written while x is read. Without it such a set comes in order of its keys. */
+    readonly emit?: string;
+  };
+  /** Kernels for GPUs; without them the serial ones are taken. */
+  readonly tiles?: {
     readonly file: string;
     readonly entries: Readonly<Record<'count' | 'mark' | 'collect' | 'short', string>>;
   };
   /** The scores, [outer, length, inner]; bound in windows if they are too large for one binding. */
   readonly x: GpuTensor;
   /** Another tensor of the shape of x. */
-  readonly second?: GpuTensor;
+  readonly second?: GpuTensor | undefined;
   readonly mask?: GpuTensor | undefined;
-  /** Up to eight parameters of its own. */
-  readonly own?: readonly (number | { readonly f32: number })[];
+  /** Up to eight parameters of its own, which may depend on the batch. */
+  readonly own?: (batch: Batch) => readonly (number | { readonly f32: number })[];
 }
 
 /** The results, seen as [outer, slots, inner], and [outer, inner] for counts. */
@@ -105,19 +107,17 @@ export function select(
   results: SelectionResults,
 ): void {
   const maxWords = Math.floor(gpu.maxBindingBytes / 4);
-  const layout = layOut(sizes, maxWords, gpu.family === 'gpu');
-  const scratch = scratchFor(gpu, sizes, layout);
+  const offer = { tiles: source.tiles !== undefined, few: source.entries.few !== undefined };
+  const layout = layOut(sizes, maxWords, gpu.family === 'gpu', offer);
+  const emits = source.entries.emit !== undefined && !sizes.sorted && sizes.k > layout.block;
+  const scratch = scratchFor(gpu, layout, emits);
   for (const batch of batchesOf(sizes, layout)) {
     const run = new BatchRun(gpu, source, sizes, layout, scratch, batch, results, maxWords);
     if (layout.short) run.selectShort();
-    else if (emits(sizes, layout)) run.emitAll();
+    else if (emits) run.emitAll();
+    else if (layout.few) run.selectFew();
     else run.selectInBlocks();
   }
-}
-
-/** A set of more than one block is written while x is read: it needs no candidates. */
-function emits(sizes: SelectionSizes, layout: Layout): boolean {
-  return !sizes.sorted && sizes.k > layout.block;
 }
 
 type Scratch = Readonly<
@@ -128,23 +128,23 @@ type Scratch = Readonly<
 >;
 
 /** Buffers for one batch; those that a layout has no use for are small, but there, since each binding needs one. */
-function scratchFor(gpu: Gpu, sizes: SelectionSizes, layout: Layout): Scratch {
+function scratchFor(gpu: Gpu, layout: Layout, emits: boolean): Scratch {
   const rows = layout.slabs * layout.width;
-  const { short, tiles, room, parts, sampleSize, chunks, words, block } = layout;
-  const large = layout.guess === 'large';
+  const { short, few, tiles, room, parts, sampleSize, chunks, words, digitWords, block } = layout;
   const some = (wanted: boolean, ...shape: number[]): GpuTensor =>
     gpu.empty('u32', wanted ? [rows, ...shape] : [64]);
-  const whole = !short && !emits(sizes, layout);
+  const sampled = !short && !few && (sampleSize > 0 || emits);
+  const sorts = !short && !few && !emits && !tiles;
   return {
     state: some(!short, stateWords),
-    digits: some(large, digitWords),
-    sample: some(large, sampleSize),
-    marks: some(!short, words),
+    digits: some(sampled, digitWords),
+    sample: some(sampled, sampleSize),
+    marks: some(!short && !few, words),
     // Also one tally per part of the candidates.
-    tallies: some(!short, Math.max(chunks, parts), 2),
-    candidates: some(whole, room, 2),
-    ordered: some(whole && !tiles, room, 2),
-    counters: some(whole && !tiles && block > few, parts + 1, bins),
+    tallies: some(!short && !few, Math.max(chunks, parts), 2),
+    candidates: some(!short && !emits, room, 2),
+    ordered: some(sorts, room, 2),
+    counters: some(sorts && block > inserted, parts + 1, bins),
   };
 }
 
@@ -193,8 +193,17 @@ class BatchRun {
     for (const out of this.#outWindows) {
       const over = { ...out.varying, room, level: sorted ? 0 : byIndex };
       const writes = [state, this.#counts, marks, out.values, out.indices];
-      this.#stream('tiles', this.#source.tiles.entries.short, this.#batch.rows, writes, over);
+      this.#stream('tiles', this.#source.tiles!.entries.short, this.#batch.rows, writes, over);
     }
+  }
+
+  /** One invocation per row for everything but the writing. */
+  selectFew(): void {
+    const { state, digits, candidates } = this.#scratch;
+    const { entries } = this.#source;
+    const over = { level: this.#sizes.sorted ? 0 : byIndex };
+    this.#stream('serial', entries.few!, this.#perRow(), [state, digits, candidates], over);
+    this.#write(candidates, 0);
   }
 
   /** A set without candidates: the exact threshold first, by counting, and then straight to the results. */
@@ -205,13 +214,8 @@ class BatchRun {
     this.#mark(byCountingAll);
     for (const out of this.#outWindows) {
       const writes = [state, out.indices, marks, tallies, out.values];
-      this.#stream(
-        'serial',
-        this.#source.entries.emit,
-        this.#lanes(this.#layout.chunks),
-        writes,
-        out.varying,
-      );
+      const groups = this.#lanes(this.#layout.chunks);
+      this.#stream('serial', this.#source.entries.emit!, groups, writes, out.varying);
     }
     // Only the padding of short rows, and the counts.
     this.#write(candidates, 1);
@@ -234,10 +238,9 @@ class BatchRun {
         after: slot > 0 ? 1 : 0,
       };
       if (wanted > 0) {
-        if (this.#layout.guess === 'large') this.#gpu.clear(digits);
-        this.#guess();
+        if (this.#layout.sampleSize > 0) this.#guess();
         this.#mark(bySample);
-        if (this.#layout.guess !== 'none') this.#mark(byCounting);
+        if (this.#layout.sampleSize > 0) this.#mark(byCounting);
         this.#collect();
       }
       const best = wanted > 0 ? this.#order(sorted) : ordered;
@@ -248,12 +251,8 @@ class BatchRun {
 
   #guess(): void {
     const { state, digits, sample } = this.#scratch;
-    const { guess, sampleSize, rank, workgroup } = this.#layout;
-    if (guess === 'none') return;
-    if (guess === 'small') {
-      this.#stream('serial', this.#source.entries.guess, this.#perRow(), [state]);
-      return;
-    }
+    const { sampleSize, rank, workgroup } = this.#layout;
+    this.#gpu.clear(digits);
     const writes = [state, digits, sample];
     const each = workgroup < 64 ? 4 : 1;
     const takers = roundUp(sampleSize / each, workgroup);
@@ -267,11 +266,11 @@ class BatchRun {
   /** Find the threshold, mark what reaches it, and decide what becomes of the marked. */
   #mark(attempt: number): void {
     const { state, digits, sample, marks, tallies } = this.#scratch;
-    const { tiles, chunks, guess } = this.#layout;
+    const { tiles, chunks, exact } = this.#layout;
     const kind = tiles ? 'tiles' : 'serial';
-    const entries = tiles ? this.#source.tiles.entries : this.#source.entries;
+    const entries = tiles ? this.#source.tiles!.entries : this.#source.entries;
     const groups = tiles ? this.#batch.rows * chunks : this.#lanes(chunks);
-    if (attempt !== bySample && guess === 'large') {
+    if (attempt !== bySample && exact) {
       for (const level of [0, 1, 2]) {
         this.#stream(kind, entries.count, groups, [state, digits], { attempt, level });
       }
@@ -289,21 +288,21 @@ class BatchRun {
     const { tiles, chunks } = this.#layout;
     const writes = [state, digits, marks, tallies, candidates];
     if (tiles) {
-      this.#stream('tiles', this.#source.tiles.entries.collect, this.#batch.rows * chunks, writes);
+      this.#stream('tiles', this.#source.tiles!.entries.collect, this.#batch.rows * chunks, writes);
     } else this.#stream('serial', this.#source.entries.collect, this.#lanes(chunks), writes);
   }
 
   /** Put the candidates in order, or bring them down to k by ascending index. Returns where they are then. */
   #order(sorted: boolean): GpuTensor {
-    const { tiles, guess, parts } = this.#layout;
+    const { tiles, exact, parts } = this.#layout;
     if (tiles) {
       this.#sortTiles(0);
       if (!sorted) this.#sortTiles(byIndex);
       return this.#scratch.candidates;
     }
-    if ((this.#varying.k ?? 0) <= few) return this.#sortFew(sorted);
+    if ((this.#varying.k ?? 0) <= inserted) return this.#sortFew(sorted);
     // Where there are counts for digits, a set is found without sorting.
-    return !sorted && guess === 'large' && parts > 1 ? this.#keep() : this.#sortByDigits(sorted);
+    return !sorted && exact && parts > 1 ? this.#keep() : this.#sortByDigits(sorted);
   }
 
   #sortFew(sorted: boolean): GpuTensor {
@@ -319,10 +318,12 @@ class BatchRun {
     let [from, to] = [candidates, ordered];
     for (let level = 0; level < (sorted ? 3 : 6); level++) {
       this.#step('sortCount', lanes, [state, digits, from, tallies, counters], { level });
-      // One invocation per digit: more of them per workgroup, since each has little to do.
-      const scanners = (this.#batch.rows * bins) / 64;
-      const constants = { WORKGROUP: 64 };
-      this.#step('sortScan', scanners, [state, digits, from, to, counters], { level }, constants);
+      if (this.#layout.parts > 1) {
+        // One invocation per digit: more of them per workgroup, since each has little to do.
+        const scanners = (this.#batch.rows * bins) / 64;
+        const constants = { WORKGROUP: 64 };
+        this.#step('sortScan', scanners, [state, digits, from, to, counters], { level }, constants);
+      }
       this.#step('sortMove', lanes, [state, digits, from, to, counters], { level });
       [from, to] = [to, from];
     }
@@ -364,7 +365,9 @@ class BatchRun {
 
   #write(best: GpuTensor, level: number): void {
     const { state } = this.#scratch;
-    const groups = Math.ceil((this.#batch.rows * (this.#varying.fill ?? 0)) / 64);
+    const { rows, width } = this.#batch;
+    const fill = this.#varying.fill ?? 0;
+    const groups = width === 1 && fill >= 64 ? rows * Math.ceil(fill / 64) : Math.ceil((rows * fill) / 64);
     for (const out of this.#outWindows) {
       const writes = [state, this.#counts, best, out.values, out.indices];
       const over = { ...out.varying, level };
@@ -405,10 +408,11 @@ class BatchRun {
     over: Partial<Varying> = {},
     constants: Record<string, number> = kind === 'serial' ? { WORKGROUP: this.#layout.workgroup } : {},
   ): void {
-    const file = kind === 'serial' ? this.#source.file : this.#source.tiles.file;
-    const { mark } = kind === 'serial' ? this.#source.entries : this.#source.tiles.entries;
+    const file = kind === 'serial' ? this.#source.file : this.#source.tiles!.file;
+    const { mark } = kind === 'serial' ? this.#source.entries : this.#source.tiles!.entries;
+    const loads = [mark, this.#source.entries.few];
     for (const w of this.#windows) {
-      const vector = entry === mark && this.#canVector(w) ? { VECTOR: 1 } : {};
+      const vector = loads.includes(entry) && this.#canVector(w) ? { VECTOR: 1 } : {};
       this.#dispatch(
         file,
         entry,
@@ -447,7 +451,8 @@ class BatchRun {
     constants: Record<string, number>,
   ): void {
     const v = { ...this.#varying, ...over };
-    const params = paramsOf(this.#sizes, this.#layout, this.#batch, v, this.#source.own ?? []);
+    const own = this.#source.own?.(this.#batch) ?? [];
+    const params = paramsOf(this.#sizes, this.#layout, this.#batch, v, own);
     this.#gpu.dispatch({ file, entry, constants, params, reads, writes, groups: this.#gpu.grid(groups) });
   }
 }
@@ -516,6 +521,7 @@ function paramsOf(
     layout.words,
     v.capacity ?? layout.capacity,
     v.room ?? layout.room,
+    layout.digitWords,
     layout.sampleSize,
     layout.draws,
     layout.stride,
@@ -534,7 +540,6 @@ function paramsOf(
     v.outLength ?? 0,
     v.countOrigin ?? 0,
     v.distance ?? 0,
-    0,
   ];
   return [...fields, ...own, ...new Array<number>(8 - own.length).fill(0)];
 }

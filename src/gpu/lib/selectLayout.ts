@@ -15,16 +15,17 @@ export interface SelectionSizes {
   readonly maskInner: number;
 }
 
-/** How the threshold of a row is guessed, and what follows from that. */
+/** How the threshold of a row is guessed: from a sample of keys, each the largest of some entries of the row. */
 interface Guess {
-  /** none: every entry is a candidate; small: by one invocation; large: by ranking pivots against a sample. */
-  readonly guess: 'none' | 'small' | 'large';
-  /** Keys in the sample; each is the largest of `draws` entries, one out of every `stride`. */
+  /** Keys in the sample, 0 for none: then every entry is a candidate. */
   readonly sampleSize: number;
+  /** Each is the largest of so many entries, one out of every `stride`. */
   readonly draws: number;
   readonly stride: number;
   /** The threshold is about the rank-th largest key of the sample. */
   readonly rank: number;
+  /** Where the guess failed: count all digits and start again; if not, every entry becomes a candidate. */
+  readonly exact: boolean;
   /** Candidates that are likely to be enough room. */
   readonly likely: number;
 }
@@ -35,6 +36,8 @@ export interface Layout extends Guess {
   readonly tiles: boolean;
   /** Tiles, and rows so short that one kernel does it all. */
   readonly short: boolean;
+  /** Serial, and so few results of so many rows that one invocation does all of a row. */
+  readonly few: boolean;
   /** Invocations per workgroup of the serial kernels. */
   readonly workgroup: number;
   /** Results per block, candidates that fit per row, and the distance between the candidates of two rows. */
@@ -45,6 +48,8 @@ export interface Layout extends Guess {
   readonly chunk: number;
   readonly chunks: number;
   readonly words: number;
+  /** Words of digits per row. */
+  readonly digitWords: number;
   /** Parts of a row's candidates that are worked on side by side: 1 or a multiple of the workgroup. */
   readonly parts: number;
   /** Entries of a row in one window of x. */
@@ -62,26 +67,31 @@ export interface Batch {
   readonly rows: number;
 }
 
-/** Up to this k the serial kernels put candidates in order by insertion, without counters. */
-export const few = 32;
+/** Results per row that one invocation finds alone, and up to which candidates are put in order by insertion. */
+export const inserted = 32;
 /** Digits of a key have so many values; counts of three levels per row, and eight words to spare. */
 export const bins = 2048;
-export const digitWords: number = 8 + 3 * bins;
+const digitWords = 8 + 3 * bins;
 export const stateWords = 16;
 /** Entries of a row that one workgroup sorts whole, and of a tile of a larger sort. */
 export const sortTile = 1024;
 /** Entries per chunk of a workgroup. */
 const tileChunk = 8192;
-/** The serial kernels sample rows longer than this on a large scale, shorter ones by one invocation each. */
+/** Rows up to this length need no counts of digits: where a guess fails, all of the row becomes candidates. */
 const longRow = 16384;
-/** The small sample of a short row, and the highest rank that its list of best keys can hold. */
-const smallSample = 128;
-const smallRank = 32;
+/** Below this length a row has no sample. */
+const sampledRow = 256;
 /** Words that one scratch buffer of a batch should not exceed, unless a single row needs more. */
 const scratchWords = 2 ** 23;
 
+/** What an operator's kernels offer besides the plain serial ones. */
+export interface Offer {
+  readonly tiles: boolean;
+  readonly few: boolean;
+}
+
 /** Choose how to select, for buffers bound in windows of at most `maxWords` words. */
-export function layOut(sizes: SelectionSizes, maxWords: number, onGpu: boolean): Layout {
+export function layOut(sizes: SelectionSizes, maxWords: number, onGpu: boolean, offer: Offer): Layout {
   const { outer, length, inner, k, sorted } = sizes;
   // Windows may start anywhere in the tensor, but a binding only at a multiple of 64 elements.
   const usable = maxWords - 64;
@@ -92,28 +102,21 @@ export function layOut(sizes: SelectionSizes, maxWords: number, onGpu: boolean):
   const block = Math.max(Math.min(k, Math.floor(maxPairs / 2)), 1);
   const several = k > block;
   // Short rows that are cut by windows are too many to give each a tile.
-  const tiles = onGpu && (sorted || !several) && (fits || length > sortTile);
+  const tiles = offer.tiles && onGpu && (sorted || !several) && (fits || length > sortTile);
   const short = tiles && length <= sortTile;
-  const guess = tiles
-    ? guessOnGpu(length, block, several, maxPairs)
-    : guessOnCpu(length, block, several, maxPairs, fits);
-  const workgroup = onGpu ? 64 : 8;
-
   const many = outer * inner >= 64;
+  const few = offer.few && !tiles && many && fits && k <= inserted && length <= 4 * longRow;
+  const workgroup = onGpu ? 64 : 8;
+  const guess = guessFor(length, block, several, maxPairs, onGpu);
+
   const entries = fits ? length : Math.max(Math.floor(usable / inner), 1);
-  const chunk = Math.min(
-    tiles ? tileChunk : serialChunk(length, workgroup, fits && many),
-    fits ? Infinity : entries,
-  );
-  const single = !tiles && chunk >= length && fits;
-  const chunks = single
-    ? 1
-    : tiles
-      ? Math.ceil(length / chunk)
-      : roundUp(Math.ceil(length / chunk), workgroup);
+  const wanted = few ? blockOfFew(length) : tiles ? tileChunk : serialChunk(length, workgroup, fits && many);
+  const chunk = fits ? wanted : Math.min(wanted, entries);
+  const whole = Math.ceil(length / chunk);
+  const chunks = tiles || few || (fits && whole <= 1) ? Math.max(whole, 1) : roundUp(whole, workgroup);
   const words = chunks * Math.ceil(chunk / 32);
   const window = fits ? Math.max(length, 1) : Math.floor(entries / chunk) * chunk;
-  const capacity = Math.min(Math.max(guess.likely, block), maxPairs);
+  const capacity = few ? k : Math.min(Math.max(guess.likely, block), maxPairs);
   const room = tiles ? Math.max(2 ** Math.ceil(Math.log2(capacity)), sortTile) : capacity;
 
   // Lanes with counters of their own, as far as these fit into one binding.
@@ -123,21 +126,18 @@ export function layOut(sizes: SelectionSizes, maxWords: number, onGpu: boolean):
     Math.floor((maxWords / bins - 1) / workgroup),
   );
   const parts = (many && capacity <= longRow) || sorters < 1 ? 1 : workgroup * sorters;
-  const perRow = Math.max(
-    room * 2,
-    guess.sampleSize,
-    words,
-    chunks * 2,
-    guess.guess === 'large' ? digitWords : stateWords,
-    tiles || block <= few ? 0 : (parts + 1) * bins,
-  );
-  const rows = Math.max(Math.floor(Math.min(scratchWords, maxWords) / (short ? stateWords : perRow)), 1);
+  const perRow = [stateWords, room * 2, words, chunks * 2];
+  if (!few) perRow.push(guess.sampleSize, guess.exact ? digitWords : 8);
+  if (!few && !tiles && block > inserted) perRow.push((parts + 1) * bins);
+  const rowWords = short ? stateWords : Math.max(...perRow);
+  const rows = Math.max(Math.floor(Math.min(scratchWords, maxWords) / rowWords), 1);
   const width = Math.min(inner, rows);
   const slabs = clamp(Math.floor(rows / inner), 1, clamp(Math.floor(usable / slab), 1, outer));
   return {
     ...guess,
     tiles,
     short,
+    few,
     workgroup,
     block,
     capacity: tiles ? room : capacity,
@@ -145,6 +145,7 @@ export function layOut(sizes: SelectionSizes, maxWords: number, onGpu: boolean):
     chunk,
     chunks,
     words,
+    digitWords: guess.exact ? digitWords : 8,
     parts,
     window,
     slabs: width === inner ? slabs : 1,
@@ -156,20 +157,12 @@ export function layOut(sizes: SelectionSizes, maxWords: number, onGpu: boolean):
 function serialChunk(length: number, workgroup: number, many: boolean): number {
   if (length <= longRow && many) return Math.max(length, 1);
   const groups = clamp(Math.ceil(length / (length > longRow ? 4096 : 512) / workgroup), 1, 64);
-  return roundUp(Math.ceil(length / (workgroup * groups)), 32);
+  return Math.max(roundUp(Math.ceil(length / (workgroup * groups)), 32), 32);
 }
 
-function guessOnCpu(n: number, k: number, several: boolean, maxPairs: number, fits: boolean): Guess {
-  if (several || n > Math.min(longRow, maxPairs)) return largeGuess(n, k, several, maxPairs, 1024);
-  const stride = Math.max(Math.ceil(n / smallSample), 4);
-  const rank = beyond(k / stride);
-  if (!fits || rank > smallRank || rank * stride > 0.6 * n) return noGuess(n);
-  return { guess: 'small', sampleSize: 0, draws: 1, stride, rank, likely: n };
-}
-
-function guessOnGpu(n: number, k: number, several: boolean, maxPairs: number): Guess {
-  if (!several && n <= Math.min(4 * sortTile, maxPairs)) return noGuess(n);
-  return largeGuess(n, k, several, maxPairs, 2048);
+/** A row is cut into as many blocks as have leaders in the kernel. */
+function blockOfFew(length: number): number {
+  return Math.max(roundUp(Math.ceil(length / 64), 4), 4);
 }
 
 /**
@@ -177,18 +170,22 @@ function guessOnGpu(n: number, k: number, several: boolean, maxPairs: number): G
  * entries are behind less than half of the keys. That tells as much about the threshold as all the entries drawn would,
  * in an eighth of the keys.
  */
-function largeGuess(n: number, k: number, several: boolean, maxPairs: number, goal: number): Guess {
+function guessFor(n: number, k: number, several: boolean, maxPairs: number, onGpu: boolean): Guess {
+  const none = { sampleSize: 0, draws: 1, stride: 1, rank: 1, exact: false, likely: Math.max(n, 1) };
+  const exact = several || n > Math.min(longRow, maxPairs);
+  if (!exact && n < sampledRow) return none;
   const share = k / n;
-  const draws = Math.min(Math.max(Math.floor(0.5 / share), 1), 8);
-  const stride = Math.max(Math.ceil(n / goal / draws), 1);
+  const draws = clamp(Math.floor(0.5 / share), 1, 8);
+  const goal = clamp(2 ** Math.round(Math.log2(n) / 2 + (onGpu ? 1 : 0)), 128, 4096);
+  const stride = clamp(Math.ceil(n / goal / draws), 1, 65535);
   const sampleSize = Math.floor(n / stride / draws / 8) * 8;
   const rank = beyond(sampleSize * (1 - (1 - share) ** draws));
-  if (!several && n <= maxPairs && rank > 0.8 * sampleSize) return noGuess(n);
+  if (!several && n <= maxPairs && rank > 0.7 * sampleSize) return none;
   // How far beyond that rank the pivot that is taken may lie, as the distance between the ranks of pivots grows.
   const gap = byLargest(rank, sampleSize) ? Math.exp((8 * rank) / sampleSize) : 8;
   const highest = Math.min((rank + 6 * Math.sqrt(rank) + 8 * gap) / sampleSize, 1);
   const likely = Math.min(Math.ceil((1 - (1 - highest) ** (1 / draws)) * n) + 64, n);
-  return { guess: 'large', sampleSize, draws, stride, rank, likely };
+  return { sampleSize, draws, stride, rank, exact, likely: exact ? likely : n };
 }
 
 /** Are the largest of every eight keys dense enough around a rank to serve as pivots? */
@@ -202,10 +199,6 @@ export function byLargest(rank: number, sampleSize: number): boolean {
  */
 function beyond(expected: number): number {
   return Math.ceil(expected + 4 * Math.sqrt(expected) + 3);
-}
-
-function noGuess(n: number): Guess {
-  return { guess: 'none', sampleSize: 0, draws: 1, stride: 1, rank: 1, likely: Math.max(n, 1) };
 }
 
 /** Cut all rows into batches. */

@@ -13,7 +13,7 @@ override WORKGROUP: u32 = 8u;     // invocations per workgroup of the serial ker
 
 const BINS: u32 = 2048u;          // values of one digit of a key: bits 31..21, 20..10 and 9..0
 const STATE: u32 = 16u;           // words of state per row
-const DIGITS: u32 = 8u + 3u * BINS;   // words of counts per row: the guess, seven to spare, three levels
+const COUNTS: u32 = 8u;           // where counts start in a row's digits, behind the guess
 const ALL: u32 = 0xffffffffu;
 const BY_INDEX: u32 = 3u;         // the first level of a sort that orders by index
 
@@ -51,7 +51,8 @@ struct SelectParams {
   words: u32,       // words of marks per row
   capacity: u32,    // candidates that fit per row
   room: u32,        // distance between the candidates of two rows
-  sampleSize: u32,  // keys in the sample of a row, a multiple of 8; 0: the guess is in the state already
+  digitWords: u32,  // words of digits per row: the guess, and counts of three levels if they may be needed
+  sampleSize: u32,  // keys in the sample of a row, a multiple of 8; 0: no guess, every entry is taken
   draws: u32,       // each is the largest of so many entries,
   stride: u32,      // one out of so many entries of the row
   rank: u32,        // the guess is about the rank-th largest key of the sample
@@ -69,13 +70,12 @@ struct SelectParams {
   outLength: u32,   // elements in the output windows
   countOrigin: u32, // where row 0 lies in the window of counts
   distance: u32,    // of the entries that a step of a bitonic sort compares
-  spare: u32,
   own: array<vec4u, 2>,   // for the operator
 }
 
 @group(0) @binding(0) var<uniform> params: SelectParams;
 @group(0) @binding(4) var<storage, read_write> state: array<u32>;
-@group(0) @binding(5) var<storage, read_write> digits: array<atomic<u32>>;   // [rows, DIGITS]
+@group(0) @binding(5) var<storage, read_write> digits: array<atomic<u32>>;   // [rows, digitWords]
 
 /// The total order: larger keys first, then smaller indices.
 fn comesBefore(key: u32, index: u32, otherKey: u32, otherIndex: u32) -> bool {
@@ -99,9 +99,9 @@ fn hasPrefix(key: u32, prefix: u32, level: u32) -> bool {
 }
 
 /// Where the guess of a row lies.
-fn guessPlace(row: u32) -> u32 { return row * DIGITS; }
+fn guessPlace(row: u32) -> u32 { return row * params.digitWords; }
 
-fn digitPlace(row: u32, level: u32) -> u32 { return row * DIGITS + 8u + level * BINS; }
+fn digitPlace(row: u32, level: u32) -> u32 { return row * params.digitWords + COUNTS + level * BINS; }
 
 /// One more digit of the rank-th largest key, from the counts at a level: (prefix with that digit, rank within it).
 /// Rank 0 means that there are fewer entries than were asked for, and the prefix is then the smallest key.
@@ -148,14 +148,13 @@ fn countedThreshold(row: u32) -> u32 {
   return pickDigit(row, 2u, before.x, before.y).x;
 }
 
-/// The threshold to mark a row with.
+/// The threshold to mark a row with; 1 takes every entry.
 fn thresholdFor(row: u32) -> u32 {
-  if (params.sampleSize > 0u) {
-    if (params.attempt == BY_SAMPLE) { return max(atomicLoad(&digits[guessPlace(row)]), 1u); }
-    return countedThreshold(row);
-  }
-  // A short row's guess, or none (0), lies in the state. Where it was too high, everything is taken.
-  return select(max(state[row * STATE + THRESHOLD], 1u), 1u, params.attempt == BY_COUNTING);
+  if (params.sampleSize == 0u) { return 1u; }
+  if (params.attempt == BY_SAMPLE) { return max(atomicLoad(&digits[guessPlace(row)]), 1u); }
+  // Short rows have no counts: where their guess failed, every entry is a candidate.
+  if (params.digitWords <= COUNTS) { return 1u; }
+  return countedThreshold(row);
 }
 
 struct Choice { status: u32, ties: u32, found: u32 }
@@ -206,8 +205,8 @@ fn scramble(n: u32) -> u32 {
   return h ^ (h >> 16u);
 }
 
-/// The position of an entry drawn for the sample: one out of every `stride`.
-fn drawnPosition(draw: u32) -> u32 { return draw * params.stride + scramble(draw) % params.stride; }
+/// The position of an entry drawn for the sample: one out of every `stride`, which is below 2^16.
+fn drawnPosition(draw: u32) -> u32 { return draw * params.stride + (((scramble(draw) >> 16u) * params.stride) >> 16u); }
 
 /// Keys as signed numbers of the same order: most CPUs compare only these four or eight at a time.
 fn signedKey(key: u32) -> i32 { return bitcast<i32>(key ^ 0x80000000u); }
@@ -215,4 +214,19 @@ fn signedKey(key: u32) -> i32 { return bitcast<i32>(key ^ 0x80000000u); }
 /// Where a slot lies in the bound output windows. It wraps around for slots before them, and is too large then as well.
 fn resultPlace(row: u32, slot: u32) -> u32 {
   return params.outOrigin + (row / params.width * params.slots + slot) * params.inner + row % params.width;
+}
+
+struct ResultAt { row: u32, slot: u32, works: bool }
+
+/// The result that an invocation writes. Neighbours write neighbouring elements.
+fn resultOf(group: u32, local: u32) -> ResultAt {
+  if (params.width == 1u && params.fill >= WORKGROUP) {
+    // No divisions but of what is the same for the whole workgroup.
+    let perRow = (params.fill + WORKGROUP - 1u) / WORKGROUP;
+    let slot = group % perRow * WORKGROUP + local;
+    return ResultAt(group / perRow, slot, group / perRow < params.rows && slot < params.fill);
+  }
+  let id = group * WORKGROUP + local;
+  let row = id / (params.width * params.fill) * params.width + id % params.width;
+  return ResultAt(row, id / params.width % params.fill, row < params.rows);
 }

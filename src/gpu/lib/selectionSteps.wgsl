@@ -185,8 +185,15 @@ fn sortMove(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
   let totals = binsOf(lane.row, params.parts);
   var before = 0u;
   for (var digit = 0u; digit < (1u << shape.width); digit++) {
-    bins[mine + digit] += before;
-    before += bins[totals + digit];
+    let here = bins[mine + digit];
+    // With one part there was nothing to scan: its counts are the totals.
+    if (params.parts == 1u) {
+      bins[mine + digit] = before;
+      before += here;
+    } else {
+      bins[mine + digit] = before + here;
+      before += bins[totals + digit];
+    }
   }
   let base = lane.row * params.room;
   let end = min((lane.chunk + 1u) * shape.piece, shape.found);

@@ -20,23 +20,34 @@ fn selectionKeys(bits: vec4u) -> vec4u {
   return select(select(~keys, keys, params.largest == 1u), vec4u(1u), keys == vec4u(0xffffffffu));
 }
 
-/// Where an entry lies in the bound window.
-fn placeOf(row: u32, index: u32) -> u32 {
-  return params.origin + row / params.width * (params.length * params.inner) + row % params.width
-       + (index - params.first) * params.inner;
+/// A row as the bound windows show it. All divisions are made here, once per invocation: CPUs have none for vectors.
+struct RowView { base: u32, maskBase: u32, last: vec2u }
+
+fn viewOf(row: u32) -> RowView {
+  var slab = 0u;
+  var column = row;
+  if (params.width == 1u) {
+    slab = row;
+    column = 0u;
+  } else if (params.rows > params.width) {
+    slab = row / params.width;
+    column = row % params.width;
+  }
+  // Modulo 2^32: what is taken away for entries before the window comes back with the index.
+  let position = slab * params.length - params.first;
+  var view = RowView(params.origin + position * params.inner + column, 0u, vec2u(0u));
+  view.maskBase = params.maskOrigin + position * params.maskInner + select(0u, column, params.maskInner == params.inner);
+  if (params.after != 0u) { view.last = vec2u(state[row * STATE + LAST_KEY], state[row * STATE + LAST_INDEX]); }
+  return view;
 }
 
+/// Where an entry lies in the bound window.
+fn placeOf(view: RowView, index: u32) -> u32 { return view.base + index * params.inner; }
+
 /// The key of an entry of the bound window, 0 if it cannot be selected.
-fn keyAt(row: u32, index: u32) -> u32 {
-  if (params.maskInner != 0u) {
-    let column = select(row % params.width, 0u, params.maskInner != params.inner);
-    let place = (row / params.width * params.length + index - params.first) * params.maskInner + column;
-    if (mask[params.maskOrigin + place] == 0u) { return 0u; }
-  }
-  let key = selectionKey(x[placeOf(row, index)]);
-  if (params.after != 0u) {
-    let last = row * STATE;
-    if (!comesBefore(state[last + LAST_KEY], state[last + LAST_INDEX], key, index)) { return 0u; }
-  }
+fn keyAt(view: RowView, index: u32) -> u32 {
+  if (params.maskInner != 0u && mask[view.maskBase + index * params.maskInner] == 0u) { return 0u; }
+  let key = selectionKey(x[placeOf(view, index)]);
+  if (params.after != 0u && !comesBefore(view.last.x, view.last.y, key, index)) { return 0u; }
   return key;
 }
