@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { binChunks, openBin } from '../src/core/formats/fbin.ts';
+import { npyChunks } from '../src/core/formats/npy.ts';
 import { type Tensor, tensor } from '../src/core/tensor.ts';
 import { hierarchicalAnn } from '../src/ref/hierarchicalAnn.ts';
 import { hierarchicalAnnSearch } from '../src/ref/hierarchicalAnnSearch.ts';
@@ -94,12 +95,27 @@ describe('build and search', () => {
   });
 });
 
+test('f64 vectors with f32 values, and more queries than a call takes arguments', () => {
+  const wide = tensor([300, 8], Float64Array.from(vectors.data));
+  writeFileSync(join(folder, 'wide.npy'), Buffer.concat(npyChunks(wide)));
+  expect(run('build', '--vectors', 'wide.npy', '--out', 'wide', '--flat')).toMatchObject({
+    code: 0,
+    err: '',
+  });
+  write('few.fbin', tensor([2, 1], [1, 2]), 'fbin');
+  write('many.fbin', tensor([200_000, 1], noiseArray(200_000, 3)), 'fbin');
+  run('build', '--vectors', 'few.fbin', '--out', 'few', '--flat');
+  const r = run('search', '--index', 'few', '--queries', 'many.fbin', '--k', '1', '--out', 'all', '--json');
+  expect(JSON.parse(r.out)).toMatchObject({ queries: 200_000, found: { least: 1, most: 1 } });
+});
+
 describe('wrong calls are refused in one line', () => {
   beforeAll(() => {
     write('nan.fbin', tensor([1, 8], [1, 2, 3, 4, Number.NaN, 6, 7, 8]), 'fbin');
     write('narrow.fbin', tensor([2, 3], [1, 2, 3, 4, 5, 6]), 'fbin');
     write('ids.ibin', tensor([300, 1], new Int32Array(300).fill(7)), 'ibin');
     writeFileSync(join(folder, 'cut.fbin'), readFileSync(join(folder, 'base.fbin')).subarray(0, 1000));
+    writeFileSync(join(folder, 'tenth.npy'), Buffer.concat(npyChunks(tensor([1, 2], [0.5, 0.1], 'f64'))));
     run('build', '--vectors', 'base.fbin', '--out', 'ok', '--lists', '5');
   });
   const search = ['search', '--index', 'ok', '--queries', 'query.fbin', '--out', 'none'];
@@ -132,6 +148,14 @@ describe('wrong calls are refused in one line', () => {
     [
       ['search', '--index', 'nowhere', '--queries', 'query.fbin', '--k', '3', '--out', 'none'],
       'cannot read nowhere',
+    ],
+    [
+      ['search', '--index', 'ok', '--queries', 'query.fbin', '--k', '3', '--out', './query'],
+      '--out ./query would replace query.fbin; choose another name',
+    ],
+    [
+      ['build', '--vectors', 'tenth.npy', '--out', 'none'],
+      'tenth.npy has dtype f64, it takes f32, and its value 0.1 at position 1 does not fit in f32',
     ],
     [[...search, '--k', '3', '--adapter', 'x'], '--adapter chooses a GPU; add --twin gpu'],
   ])('%s', (args, message) => {
