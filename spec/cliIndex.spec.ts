@@ -1,33 +1,29 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { binChunks, openBin } from '../src/core/formats/fbin.ts';
+import { npyChunks } from '../src/core/formats/npy.ts';
 import { type Tensor, tensor } from '../src/core/tensor.ts';
 import { hierarchicalAnn } from '../src/ref/hierarchicalAnn.ts';
 import { hierarchicalAnnSearch } from '../src/ref/hierarchicalAnnSearch.ts';
 import { noiseArray } from '../src/verify/case.ts';
+import { inProcess } from './support/cli.ts';
 
 // Plan: `index build` and `index search` give what the library gives, on both twins; wrong calls are one line on the
 // standard error with exit code 2, and leave no output.
 
 const folder = mkdtempSync(join(tmpdir(), 'subvocab-cli-index-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-const main = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url));
 const vectors = tensor([300, 8], noiseArray(2400, 1));
 const queries = tensor([5, 8], noiseArray(40, 2));
 
 function write(name: string, t: Tensor, kind: 'fbin' | 'ibin'): void {
   writeFileSync(join(folder, name), Buffer.concat(binChunks(t, kind)));
 }
-function run(...args: string[]): { code: number | null; out: string; err: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'index', ...args], {
-    cwd: folder,
-    encoding: 'utf8',
-  });
-  return { code: status, out: stdout, err: stderr.replaceAll(/^Warning: .*\n/gm, '') };
+async function run(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
+  const { code, stdout, stderr } = await inProcess(['index', ...args], folder);
+  return { code, out: stdout, err: stderr };
 }
 
 beforeAll(() => {
@@ -36,8 +32,8 @@ beforeAll(() => {
 });
 
 describe('build and search', () => {
-  test('give what the library gives', () => {
-    const built = run(
+  test('give what the library gives', async () => {
+    const built = await run(
       'build',
       '--vectors',
       'base.fbin',
@@ -57,7 +53,7 @@ describe('build and search', () => {
       metric: 'cosine',
       levels: [12],
     });
-    const found = run(
+    const found = await run(
       'search',
       '--index',
       'words',
@@ -82,25 +78,65 @@ describe('build and search', () => {
     expect(openBin(readFileSync(join(folder, 'result.fbin')), 'fbin').read().data).toEqual(want.scores.data);
   });
 
-  test('on the GPU too', () => {
-    expect(run('build', '--vectors', 'base.fbin', '--out', 'gpu', '--flat', '--twin', 'gpu')).toMatchObject({
+  test('on the GPU too', async () => {
+    expect(
+      await run('build', '--vectors', 'base.fbin', '--out', 'gpu', '--flat', '--twin', 'gpu'),
+    ).toMatchObject({
       code: 0,
     });
     expect(
-      run('search', '--index', 'gpu', '--queries', 'query.fbin', '--k', '9', '--out', 'g', '--twin', 'gpu'),
+      await run(
+        'search',
+        '--index',
+        'gpu',
+        '--queries',
+        'query.fbin',
+        '--k',
+        '9',
+        '--out',
+        'g',
+        '--twin',
+        'gpu',
+      ),
     ).toMatchObject({ code: 0 });
     const want = hierarchicalAnnSearch(hierarchicalAnn(vectors, { flat: true }), queries, 9);
     expect(openBin(readFileSync(join(folder, 'g.ibin')), 'ibin').read().data).toEqual(want.ids.data);
   });
 });
 
+test('f64 vectors with f32 values, and more queries than a call takes arguments', async () => {
+  const wide = tensor([300, 8], Float64Array.from(vectors.data));
+  writeFileSync(join(folder, 'wide.npy'), Buffer.concat(npyChunks(wide)));
+  expect(await run('build', '--vectors', 'wide.npy', '--out', 'wide', '--flat')).toMatchObject({
+    code: 0,
+    err: '',
+  });
+  write('few.fbin', tensor([2, 1], [1, 2]), 'fbin');
+  write('many.fbin', tensor([200_000, 1], noiseArray(200_000, 3)), 'fbin');
+  await run('build', '--vectors', 'few.fbin', '--out', 'few', '--flat');
+  const r = await run(
+    'search',
+    '--index',
+    'few',
+    '--queries',
+    'many.fbin',
+    '--k',
+    '1',
+    '--out',
+    'all',
+    '--json',
+  );
+  expect(JSON.parse(r.out)).toMatchObject({ queries: 200_000, found: { least: 1, most: 1 } });
+});
+
 describe('wrong calls are refused in one line', () => {
-  beforeAll(() => {
+  beforeAll(async () => {
     write('nan.fbin', tensor([1, 8], [1, 2, 3, 4, Number.NaN, 6, 7, 8]), 'fbin');
     write('narrow.fbin', tensor([2, 3], [1, 2, 3, 4, 5, 6]), 'fbin');
     write('ids.ibin', tensor([300, 1], new Int32Array(300).fill(7)), 'ibin');
     writeFileSync(join(folder, 'cut.fbin'), readFileSync(join(folder, 'base.fbin')).subarray(0, 1000));
-    run('build', '--vectors', 'base.fbin', '--out', 'ok', '--lists', '5');
+    writeFileSync(join(folder, 'tenth.npy'), Buffer.concat(npyChunks(tensor([1, 2], [0.5, 0.1], 'f64'))));
+    await run('build', '--vectors', 'base.fbin', '--out', 'ok', '--lists', '5');
   });
   const search = ['search', '--index', 'ok', '--queries', 'query.fbin', '--out', 'none'];
   test.each<[readonly string[], string]>([
@@ -133,9 +169,17 @@ describe('wrong calls are refused in one line', () => {
       ['search', '--index', 'nowhere', '--queries', 'query.fbin', '--k', '3', '--out', 'none'],
       'cannot read nowhere',
     ],
+    [
+      ['search', '--index', 'ok', '--queries', 'query.fbin', '--k', '3', '--out', './query'],
+      '--out ./query would replace query.fbin; choose another name',
+    ],
+    [
+      ['build', '--vectors', 'tenth.npy', '--out', 'none'],
+      'tenth.npy has dtype f64, it takes f32, and its value 0.1 at position 1 does not fit in f32',
+    ],
     [[...search, '--k', '3', '--adapter', 'x'], '--adapter chooses a GPU; add --twin gpu'],
-  ])('%s', (args, message) => {
-    const { code, err, out } = run(...args);
+  ])('%s', async (args, message) => {
+    const { code, err, out } = await run(...args);
     expect(err).toContain(message);
     expect(err.trimEnd().split('\n')).toHaveLength(1);
     expect({ code, out }).toEqual({ code: 2, out: '' });

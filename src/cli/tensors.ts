@@ -86,7 +86,7 @@ export function readInputs(
     }
     for (const name of present) {
       const dtypes = field.dtypes.filter((d) => accepted.includes(d));
-      const converted = convert(command, contract.name, name, found.get(name)!, dtypes);
+      const converted = convert(command, `${contract.name}: ${name}`, found.get(name)!, dtypes);
       checkValues(command, contract.name, { ...field, name }, converted);
       inputs[name] = converted;
     }
@@ -106,11 +106,16 @@ const conversions: Readonly<Record<DType, readonly DType[]>> = {
   u32: ['i32', 'f32', 'f64'],
 };
 
-function convert(command: string, op: string, name: string, t: Tensor, dtypes: readonly DType[]): Tensor {
+/**
+ * A tensor in one of the dtypes that are taken: itself, or converted where every value is kept.
+ * @param label what messages call it
+ * @throws DTypeError with the first value that does not fit
+ */
+export function convert(command: string, label: string, t: Tensor, dtypes: readonly DType[]): Tensor {
   if (dtypes.includes(t.dtype)) return t;
   const takes = `it takes ${dtypes.join(' or ')}`;
   const to = conversions[t.dtype].find((d) => dtypes.includes(d));
-  if (to === undefined) throw new DTypeError(command, `${op}: ${name} has dtype ${t.dtype}; ${takes}`);
+  if (to === undefined) throw new DTypeError(command, `${label} has dtype ${t.dtype}; ${takes}`);
   const data = allocate(to, t.size);
   for (let i = 0; i < t.size; i++) {
     const value = t.data[i]!;
@@ -118,7 +123,7 @@ function convert(command: string, op: string, name: string, t: Tensor, dtypes: r
     // A NaN is not equal to itself and stays one; everything else must come back.
     if (data[i] !== value && !Number.isNaN(value)) {
       const why = `its value ${value} at position ${i} does not fit in ${to}`;
-      throw new DTypeError(command, `${op}: ${name} has dtype ${t.dtype}, ${takes}, and ${why}`);
+      throw new DTypeError(command, `${label} has dtype ${t.dtype}, ${takes}, and ${why}`);
     }
   }
   return new Tensor(to, t.shape, data);

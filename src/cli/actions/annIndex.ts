@@ -1,3 +1,4 @@
+import { existsSync, realpathSync } from 'node:fs';
 import { ArgumentError, DeviceLostError, GpuError, UnsupportedError } from '../../core/errors.ts';
 import { requireFinite } from '../../core/finite.ts';
 import { checkAnnFolder, readAnnFolder, writeAnnFolder } from '../../core/formats/annFolder.ts';
@@ -15,11 +16,12 @@ import {
   planAnnSearch,
   planHierarchicalAnn,
 } from '../../core/ops/hierarchicalAnn.ts';
-import { requireDType, show, Tensor } from '../../core/tensor.ts';
+import { show, Tensor } from '../../core/tensor.ts';
 import type { Gpu, GpuTensor } from '../../gpu/index.ts';
 import { hierarchicalAnn } from '../../ref/hierarchicalAnn.ts';
 import { hierarchicalAnnSearch } from '../../ref/hierarchicalAnnSearch.ts';
 import { print } from '../frame.ts';
+import { convert } from '../tensors.ts';
 
 interface Where {
   readonly twin: 'ref' | 'gpu';
@@ -92,7 +94,12 @@ export async function searchIndex(given: SearchOptions): Promise<void> {
   const op = 'index search';
   checkTwin(op, given);
   const outputs = [`${given.out}.ibin`, `${given.out}.fbin`];
-  checkOutputs(op, outputs);
+  const targets = checkOutputs(op, outputs);
+  // `--queries q.fbin --out q` is a slip that would cost the queries.
+  const queriesFile = existsSync(given.queries) ? realpathSync(given.queries) : '';
+  if (targets.some((t) => t.real === queriesFile)) {
+    throw new ArgumentError(op, `--out ${given.out} would replace ${given.queries}; choose another name`);
+  }
   const k = integer(op, '--k', given.k);
   const options: AnnSearchOptions = {
     ...integers(op, given, ['nprobe', 'beam']),
@@ -129,12 +136,14 @@ export async function searchIndex(given: SearchOptions): Promise<void> {
     { path: outputs[1]!, chunks: binChunks(found.scores, 'fbin') },
   ]);
   if (given.json) {
-    const counts = found.counts.data;
+    // One by one: as arguments of one call, a million counts would not fit on the stack.
+    let [least, most] = [k, 0];
+    for (const c of found.counts.data) [least, most] = [Math.min(least, c), Math.max(most, c)];
     print(
       JSON.stringify({
-        queries: counts.length,
+        queries: found.counts.size,
         k,
-        found: { least: Math.min(...counts), most: Math.max(...counts) },
+        found: { least, most },
         files: outputs,
       }),
     );
@@ -196,8 +205,7 @@ function integers<N extends string>(
 function readRows(op: string, path: string, kind: 'fbin' | 'ibin'): Tensor {
   using source = openFile(op, path);
   const t = path.endsWith('.npy') ? readNpy(source) : openBin(source, kind).read();
-  requireDType(op, path, t, [kind === 'fbin' ? 'f32' : 'i32']);
-  return t;
+  return convert(op, path, t, [kind === 'fbin' ? 'f32' : 'i32']);
 }
 
 function column(op: string, path: string, t: Tensor): Tensor {
