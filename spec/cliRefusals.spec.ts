@@ -65,7 +65,7 @@ describe('refused calls', () => {
     [['ops', 'cumax'], 'subvocab ops: there is no operator "cumax", did you mean "cummax"?'],
     [['op', 'cummax', ...ok], `${op} say where the results go: --out FILE`],
     [['op', 'CUMMAX', ...out], `${op} there is no operator "CUMMAX", did you mean "cummax"?`],
-    [['op', 'softmaxx', ...out], `${op} there is no operator "softmaxx"; subvocab ops lists them`],
+    [['op', 'eigenvalues', ...out], `${op} there is no operator "eigenvalues"; subvocab ops lists them`],
     [['op', '__proto__', ...out], `${op} there is no operator "__proto__"; subvocab ops lists them`],
     [
       run(...ok, '--twin', 'cpu'),
