@@ -67,6 +67,8 @@ describe('rounds', () => {
     const samples = await timeInRounds([a, b], limits, async () => 1);
     expect(samples.get(a)!.wall.length).toBeGreaterThanOrEqual(7);
     expect(samples.get(a)!.gpu.every((v) => v === 42)).toBe(true);
+    expect(samples.get(a)!.cpu.length).toBe(samples.get(a)!.wall.length);
+    expect(samples.get(a)!.cpu.every((v) => v >= 0)).toBe(true);
     // Never more than two of one in a row: the last of one round and the first of the next.
     expect(log.join('')).not.toMatch(/aaa|bbb/);
     expect(log.join('')).toMatch(/ab.*ba|ba.*ab/);

@@ -22,12 +22,13 @@ def measure(op, shape, run, about="", least=7, seconds=5.0):
     times = []
     started = time.perf_counter()
     while len(times) < least or (len(times) < 25 and time.perf_counter() - started < 1):
-        before = time.perf_counter()
+        before = time.perf_counter(), time.process_time()
         run()
-        times.append((time.perf_counter() - before) * 1e3)
+        times.append((time.perf_counter() - before[0], time.process_time() - before[1]))
         if time.perf_counter() - started > seconds and len(times) >= 3:
             break
-    rows.append({"op": op, "shape": shape, "ms": float(np.median(times)), "n": len(times), "about": about})
+    wall, cpu = np.median(np.array(times) * 1e3, axis=0)
+    rows.append({"op": op, "shape": shape, "ms": float(wall), "cpuMs": float(cpu), "n": len(times), "about": about})
 
 
 with torch.inference_mode():

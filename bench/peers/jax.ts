@@ -103,6 +103,11 @@ function program(w: Work): { inputs: jax.Array[]; once: () => jax.Array[]; note?
     }
     case 'gumbelTopK': {
       const logits = array(w.logits, [w.n]);
+      if (w.noise === undefined) {
+        const seed = jax.random.key(0);
+        const once = () => jax.lax.topK(logits.ref.add(jax.random.gumbel(seed.ref, [w.n])), w.k);
+        return { inputs: [logits, seed], once, note: 'a full sort' };
+      }
       const noise = array(w.noise, [w.n]);
       return {
         inputs: [logits, noise],

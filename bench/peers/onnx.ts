@@ -188,7 +188,8 @@ export function onnxWork(w: Work): OnnxWork | null {
       };
     }
     case 'gumbelTopK': {
-      const { n, k } = w;
+      const { n, k, noise } = w;
+      if (noise === undefined) return null;
       return {
         model: model(
           [
@@ -199,7 +200,7 @@ export function onnxWork(w: Work): OnnxWork | null {
           [value('values', 'f32', [k]), value('indices', 'i64', [k])],
           [integers('k', k)],
         ),
-        inputs: { logits: [w.logits, [n]], noise: [w.noise, [n]] },
+        inputs: { logits: [w.logits, [n]], noise: [noise, [n]] },
         outputs: ['values', 'indices'],
       };
     }

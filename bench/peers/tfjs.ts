@@ -121,6 +121,9 @@ function program(w: Work): { inputs: tf.Tensor[]; once: () => tf.Tensor[] } | nu
     }
     case 'gumbelTopK': {
       const logits = tf.tensor1d(w.logits);
+      if (w.noise === undefined) {
+        return { inputs: [logits], once: () => both(tf.topk(tf.add(logits, gumbel(w.n)), w.k, true)) };
+      }
       const noise = tf.tensor1d(w.noise);
       return { inputs: [logits, noise], once: () => both(tf.topk(tf.add(logits, noise), w.k, true)) };
     }
@@ -136,14 +139,13 @@ function program(w: Work): { inputs: tf.Tensor[]; once: () => tf.Tensor[] } | nu
       return { inputs: [x, c, half], once: () => [tf.argMax(tf.sub(tf.matMul(x, c), half), 1)] };
     }
     case 'gumbelNoise':
-      return {
-        inputs: [],
-        once: () => [tf.neg(tf.log(tf.neg(tf.log(tf.randomUniform([w.n], 1e-20, 1, 'float32', w.seed)))))],
-      };
+      return { inputs: [], once: () => [gumbel(w.n)] };
     case 'randomBits':
       return null;
   }
 }
+
+const gumbel = (n: number): tf.Tensor => tf.neg(tf.log(tf.neg(tf.log(tf.randomUniform([n], 1e-20, 1)))));
 
 const both = ({ values, indices }: { values: tf.Tensor; indices: tf.Tensor }): tf.Tensor[] => [
   values,

@@ -22,6 +22,7 @@ export interface ContextFile {
     readonly op: string;
     readonly shape: string;
     readonly ms: number;
+    readonly cpuMs?: number;
     readonly about?: string;
   }[];
 }
@@ -71,8 +72,8 @@ function facts({ machine: m, calibration, peersNotLoaded }: Report): string[] {
 
 function summary(rows: readonly Row[]): string[] {
   const out = [
-    '| operator | shape | ours ms | of roof | naive | fastest peer | as fast as it [95 %] | wanted | predicted |',
-    '|---|---|---|---|---|---|---|---|---|',
+    '| operator | shape | ours ms | of roof | naive | fastest peer | as fast as it [95 %] | by CPU time | wanted | predicted |',
+    '|---|---|---|---|---|---|---|---|---|---|',
   ];
   for (const row of rows) {
     const mine = row.entries.find((e) => e.role === 'ours' || e.role === 'reference');
@@ -89,6 +90,7 @@ function summary(rows: readonly Row[]): string[] {
         v === undefined
           ? ''
           : `${v.extrapolated ? 'about ' : ''}${v.ratio.toFixed(2)} x [${v.ci.map((x) => x.toFixed(2)).join(', ')}]`,
+        v?.cpuRatio === undefined ? '' : `${v.cpuRatio.toFixed(2)} x`,
         v === undefined ? `>= ${row.target} x` : `>= ${row.target} x: ${held}`,
         row.prediction === undefined ? '' : `${row.prediction.ratio} x`,
       ].join(' | ')} |`,
@@ -121,13 +123,13 @@ function details(row: Row, r: Report): string[] {
   out.push(
     `Reference: ${ms(row.refMs)} ms once${row.sampled ? ', on a sample of the rows, which the results are judged by' : ''}.`,
     '',
-    '| who | median ms | quartiles | 95 % | n | GPU ms | rate | first ms | right before, after |',
-    '|---|---|---|---|---|---|---|---|---|',
+    '| who | median ms | quartiles | 95 % | n | CPU ms | GPU ms | rate | first ms | right before, after |',
+    '|---|---|---|---|---|---|---|---|---|---|',
   );
   for (const e of row.entries.filter((e) => e.status !== 'unsupported')) {
     const who = `${titleOf(e)}${e.version ? ` ${e.version}` : ''}`;
     if (e.wall === undefined) {
-      out.push(`| ${who} | ${e.status} | | | | | | | ${cell(e.reason ?? '')} |`);
+      out.push(`| ${who} | ${e.status} | | | | | | | | ${cell(e.reason ?? '')} |`);
       continue;
     }
     out.push(
@@ -137,6 +139,7 @@ function details(row: Row, r: Report): string[] {
         `${ms(e.wall.q1)} to ${ms(e.wall.q3)}`,
         e.wall.ci.map(ms).join(' to '),
         `${e.wall.n}${e.disturbed ? ` (${e.disturbed} dropped)` : ''}`,
+        e.cpu === undefined ? '' : ms(e.cpu.median),
         e.gpu === undefined ? '' : ms(e.gpu.median),
         rateOf(row, e),
         e.firstMs === undefined ? '' : ms(e.firstMs),
@@ -162,7 +165,10 @@ function details(row: Row, r: Report): string[] {
   if (notes.length > 0) out.push('', ...notes.map((n) => `* ${n}`));
   for (const c of r.context) {
     for (const x of c.rows.filter((x) => x.op === row.op && x.shape === row.shape)) {
-      out.push('', `* ${c.program}, ${c.threads} threads: ${ms(x.ms)} ms${x.about ? ` (${x.about})` : ''}`);
+      out.push(
+        '',
+        `* ${c.program}, ${c.threads} threads: ${ms(x.ms)} ms${x.cpuMs === undefined ? '' : `, ${ms(x.cpuMs)} ms of CPU time`}${x.about ? ` (${x.about})` : ''}`,
+      );
     }
   }
   return out;
@@ -173,9 +179,12 @@ function contextTable(c: ContextFile): string[] {
   return [
     `## Other programs: ${c.program} (${versions.join(', ')}), ${c.threads} threads`,
     '',
-    '| operator | shape | ms | |',
-    '|---|---|---|---|',
-    ...c.rows.map((x) => `| ${x.op} | ${x.shape} | ${ms(x.ms)} | ${x.about ?? ''} |`),
+    '| operator | shape | ms | CPU ms | |',
+    '|---|---|---|---|---|',
+    ...c.rows.map((x) => {
+      const cpu = x.cpuMs === undefined ? '' : ms(x.cpuMs);
+      return `| ${x.op} | ${x.shape} | ${ms(x.ms)} | ${cpu} | ${x.about ?? ''} |`;
+    }),
   ];
 }
 

@@ -15,12 +15,15 @@ export interface Limits {
 export interface Samples {
   readonly wall: number[];
   readonly gpu: number[];
+  /** CPU time of all threads of this process: steadier than the clock where others use the machine. */
+  readonly cpu: number[];
   /** Samples taken away because the machine was slower than usual at that moment. */
   disturbed: number;
 }
 
 interface Taken {
   readonly wall: number;
+  readonly cpu: number;
   readonly gpu: number | undefined;
   readonly canary: number;
 }
@@ -51,7 +54,7 @@ export async function timeInRounds(
       if (spent + spent / Math.max(1, list.length) > share) continue;
       const beside = await canary();
       const { wall, gpu } = clocks.get(p)!;
-      list.push({ canary: beside, wall: await wall(), gpu: await gpu?.() });
+      list.push({ canary: beside, ...(await wall()), gpu: await gpu?.() });
     }
     const late = performance.now() - started > limits.seconds * 1000;
     if (round + 1 >= limits.minSamples && (late || settled([...taken.values()]))) break;
@@ -86,16 +89,27 @@ function undisturbed(list: readonly Taken[], usual: number, enough: number): Sam
   const use = good.length >= Math.min(enough, list.length) ? good : list;
   return {
     wall: use.map((s) => s.wall),
+    cpu: use.map((s) => s.cpu),
     gpu: use.flatMap((s) => (s.gpu === undefined ? [] : [s.gpu])),
     disturbed: list.length - use.length,
   };
 }
 
 /** One sample each, by tinybench: from the host's clock, and by the GPU's clock where the participant has one. */
-function clocksOf(p: Participant): { wall: () => Promise<number>; gpu?: () => Promise<number> } {
+function clocksOf(p: Participant): {
+  wall: () => Promise<{ wall: number; cpu: number }>;
+  gpu?: () => Promise<number>;
+} {
   // tinybench runs its tasks one after another; here each `run` takes one sample, and the rounds do the interleaving.
   const bench = new Bench({ iterations: 1, time: 0, warmup: false, retainSamples: true, throws: true });
-  bench.add('wall', () => p.run(), { async: true });
+  let cpu = 0;
+  const run = async (): Promise<void> => {
+    const before = process.cpuUsage();
+    await p.run();
+    const { user, system } = process.cpuUsage(before);
+    cpu = (user + system) / 1000;
+  };
+  bench.add('wall', run, { async: true });
   const { gpuMs } = p;
   if (gpuMs !== undefined) {
     bench.add('gpu', async () => ({ overriddenDuration: await gpuMs() }), { async: true });
@@ -108,7 +122,8 @@ function clocksOf(p: Participant): { wall: () => Promise<number>; gpu?: () => Pr
     if (!('latency' in result)) throw new Error(`${p.name}: no sample was taken (${result.state})`);
     return result.latency.samples![0];
   };
-  return { wall: () => sample('wall'), ...(gpuMs === undefined ? {} : { gpu: () => sample('gpu') }) };
+  const wall = async (): Promise<{ wall: number; cpu: number }> => ({ wall: await sample('wall'), cpu });
+  return { wall, ...(gpuMs === undefined ? {} : { gpu: () => sample('gpu') }) };
 }
 
 function shuffled<T>(items: readonly T[], seed: number): T[] {

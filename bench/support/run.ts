@@ -35,9 +35,11 @@ export interface Entry {
   readonly wall?: Summary;
   /** The sum of the dispatches by the GPU's clock, in ms. */
   readonly gpu?: Summary;
+  /** CPU time of the whole process, in ms. */
+  readonly cpu?: Summary;
   readonly disturbed?: number;
   readonly quality?: Readonly<Record<string, number>>;
-  readonly samples?: { readonly wall: readonly number[]; readonly gpu: readonly number[] };
+  readonly samples?: Readonly<Record<'wall' | 'gpu' | 'cpu', readonly number[]>>;
 }
 
 export interface Judged {
@@ -74,6 +76,8 @@ export interface Comparison {
   readonly name: string;
   readonly ratio: number;
   readonly ci: readonly [number, number];
+  /** The same ratio by CPU time, where all the work is done on the CPU. */
+  readonly cpuRatio?: number;
   /** Nobody could be timed on the whole work: the other's time is that of a part of it, multiplied. */
   readonly extrapolated?: boolean;
 }
@@ -192,7 +196,8 @@ export async function runBenchmark(b: Benchmark, c: Context): Promise<Row> {
       ...(samples.gpu.length > 0 ? { gpu: summarize(samples.gpu) } : {}),
       disturbed: samples.disturbed,
       ...(p.quality === undefined ? {} : { quality: await p.quality() }),
-      samples,
+      cpu: summarize(samples.cpu),
+      samples: { wall: samples.wall, gpu: samples.gpu, cpu: samples.cpu },
     });
     await p.dispose();
   }
@@ -265,7 +270,14 @@ function compare(
       .sort((x, y) => x.ratio - y.ratio);
     const first = rated[0];
     if (first === undefined) return undefined;
-    return { name: titleOf(first.p), ratio: first.ratio, ci: first.ci };
+    const cpuRatio = ratioOf(valid.get(first.p)!.cpu, mine.cpu).ratio;
+    const onCpu = c.gpu === undefined || c.gpu.choice.chosen.software;
+    return {
+      name: titleOf(first.p),
+      ratio: first.ratio,
+      ci: first.ci,
+      ...(onCpu && first.p.kind !== 'native' ? { cpuRatio } : {}),
+    };
   };
   const kind = c.gpu === undefined ? 'cpu' : 'webgpu';
   const left = entries.filter((e) => e.kind === kind && e.expectedMs !== undefined);

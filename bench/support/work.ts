@@ -23,8 +23,10 @@ export type Work =
   /** Running maximum (or sum) along the middle axis of [outer, length, inner]. */
   | { readonly kind: 'cummax' | 'cumsum'; outer: number; length: number; inner: number; x: Float32Array }
   | { readonly kind: 'topK'; rows: number; n: number; k: number; x: Float32Array }
-  /** Top-k of logits + noise, both given, so that every participant selects from the same numbers. */
-  | { readonly kind: 'gumbelTopK'; n: number; k: number; logits: Float32Array; noise: Float32Array }
+  /**
+   * Top-k of logits + noise. Both given: every participant selects from the same numbers. Without noise each draws its own.
+   */
+  | { readonly kind: 'gumbelTopK'; n: number; k: number; logits: Float32Array; noise?: Float32Array }
   /** For each point the centroid with the greatest x.c - half. */
   | {
       readonly kind: 'nearest';
