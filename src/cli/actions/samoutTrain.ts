@@ -24,7 +24,6 @@ export interface TrainCommandOptions extends TwinOptions {
   readonly steps: number;
   readonly out: string;
   readonly resume?: string;
-  readonly tokenizer?: string;
   readonly bytes?: boolean;
   readonly seed: number;
   readonly width: number;
