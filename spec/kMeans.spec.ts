@@ -187,14 +187,20 @@ const wrong: readonly (Mutant & { readonly serial?: true })[] = [
   {
     serial: true,
     name: 'the last dimensions are left out',
-    from: 'for (var j = 0u; j < width; j++) {\n        let p',
-    to: 'for (var j = 0u; j < width - 1u; j++) {\n        let p',
+    from: 'for (var j = 0u; j < width; j++) {\n        let p = points[row',
+    to: 'for (var j = 0u; j < width - 1u; j++) {\n        let p = points[row',
   },
   {
     serial: true,
     name: 'the last centroid is never considered',
-    from: 'if (c + 1u < own.high) { consider(&best, c + 1u',
-    to: 'if (c + 2u < own.high) { consider(&best, c + 1u',
+    from: 'i < min(8u, own.high - c)',
+    to: 'i + 1u < min(8u, own.high - c)',
+  },
+  {
+    serial: true,
+    name: 'the second point of an invocation is forgotten',
+    from: 'if (hasTwo) {',
+    to: 'if (hasTwo && row > twin) {',
   },
   {
     name: 'the last member of a cluster is left out',

@@ -107,7 +107,7 @@ fn put(query: u32, place: u32, score: f32) {
 }
 
 /// A workgroup owns a block of rows of one parent, an invocation one row at a time. The queries that opened the parent
-/// are taken four at a time; they are at uniform addresses, and each load of the row serves all four.
+/// are taken four at a time, the last one alone; they are at uniform addresses, and each load of the row serves all four.
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn annScores(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
              @builtin(local_invocation_index) local: u32) {
@@ -131,6 +131,12 @@ fn annScores(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) group
     while (open != 0u) {
       let a = countTrailingZeros(open);
       open &= open - 1u;
+      if (open == 0u) {
+        var alone = 0.0;
+        for (var j = 0u; j < width; j++) { alone += term(queries[(params.base + a) * width + j], rows[x + j]); }
+        put(a, place, alone);
+        break;
+      }
       let b = select(a, countTrailingZeros(open), open != 0u);
       open &= open - 1u;
       let c = select(a, countTrailingZeros(open), open != 0u);
@@ -152,32 +158,6 @@ fn annScores(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) group
       if (c != a) { put(c, place, sum.z); }
       if (e != a) { put(e, place, sum.w); }
     }
-  }
-}
-
-/// The same for one query alone.
-@compute @workgroup_size(WORKGROUP_SIZE)
-fn annScoresOfOne(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
-                  @builtin(local_invocation_index) local: u32) {
-  let block = linearGroup(group, groups);
-  if (block >= firstBlocks[params.parents]) { return; }
-  var low = 0u;
-  var high = params.parents;
-  while (high - low > 1u) {
-    let middle = (low + high) / 2u;
-    if (firstBlocks[middle] <= block) { low = middle; } else { high = middle; }
-  }
-  let begin = parentStarts[low] + (block - firstBlocks[low]) * BLOCK;
-  let end = min(min(begin + BLOCK, parentStarts[low + 1u]), params.first + params.count);
-  let width = params.width;
-  let q = params.base * width;
-  for (var row = max(begin, params.first) + local; row < end; row += WORKGROUP_SIZE) {
-    let x = (row - params.first) * width;
-    var place = row;
-    if (RANKED) { place = ranks[row]; }
-    var sum = 0.0;
-    for (var j = 0u; j < width; j++) { sum += term(queries[q + j], rows[x + j]); }
-    put(0u, place, sum);
   }
 }
 

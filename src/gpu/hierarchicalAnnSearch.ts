@@ -188,7 +188,7 @@ function score(
   for (const { first, count, binding } of rowWindows(gpu, rows)) {
     gpu.dispatch({
       file,
-      entry: size === 1 ? 'annScoresOfOne' : 'annScores',
+      entry: 'annScores',
       constants: {
         ...blockConstants,
         DISTANCE: metric === 'l2' ? 1 : 0,

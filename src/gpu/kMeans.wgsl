@@ -18,7 +18,7 @@ struct Params {
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
-override BLOCK: u32 = 64u;              // points per workgroup, a multiple of WORKGROUP_SIZE
+override BLOCK: u32 = 64u;              // points per workgroup
 override SPHERICAL: bool = false;       // scores are x.c, not -|x - c|^2
 const NONE = 0xffffffffu;
 
@@ -75,17 +75,19 @@ fn consider(best: ptr<function, Best>, index: u32, score: f32, row: u32) {
   *best = Best(index, score);
 }
 
-/// One invocation owns a point and runs over all centroids, eight at a time: the centroids are at uniform addresses, and
-/// each load of the point serves eight of them.
+/// One invocation owns two points and runs over all centroids, eight at a time: the centroids are at uniform addresses, and
+/// each load of a point serves eight of them, each load of a centroid two points of all lanes.
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn kMeansAssign(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
                 @builtin(local_invocation_index) local: u32) {
   let own = blockOf(linearGroup(group, groups));
   let width = params.width;
-  for (var m = own.first + local; m < own.last; m += WORKGROUP_SIZE) {
+  for (var m = own.first + local; m < own.last; m += 2u * WORKGROUP_SIZE) {
+    let hasTwo = m + WORKGROUP_SIZE < own.last;
     let row = rowOf(m);
-    let x = row * width;
+    let twin = rowOf(select(m, m + WORKGROUP_SIZE, hasTwo));
     var best = Best(NONE, 0.0);
+    var twinBest = Best(NONE, 0.0);
     for (var c = own.low; c < own.high; c += 8u) {
       let end = own.high - 1u;
       let c0 = c * width;
@@ -96,26 +98,37 @@ fn kMeansAssign(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) gr
       let c5 = min(c + 5u, end) * width;
       let c6 = min(c + 6u, end) * width;
       let c7 = min(c + 7u, end) * width;
-      var a = vec4f();
-      var b = vec4f();
+      var low = vec4f();
+      var high = vec4f();
+      var twinLow = vec4f();
+      var twinHigh = vec4f();
       for (var j = 0u; j < width; j++) {
-        let p = points[x + j];
-        a += vec4f(term(p, centroids[c0 + j]), term(p, centroids[c1 + j]),
-                   term(p, centroids[c2 + j]), term(p, centroids[c3 + j]));
-        b += vec4f(term(p, centroids[c4 + j]), term(p, centroids[c5 + j]),
-                   term(p, centroids[c6 + j]), term(p, centroids[c7 + j]));
+        let p = points[row * width + j];
+        let q = points[twin * width + j];
+        let v0 = centroids[c0 + j];
+        let v1 = centroids[c1 + j];
+        let v2 = centroids[c2 + j];
+        let v3 = centroids[c3 + j];
+        low += vec4f(term(p, v0), term(p, v1), term(p, v2), term(p, v3));
+        twinLow += vec4f(term(q, v0), term(q, v1), term(q, v2), term(q, v3));
+        let v4 = centroids[c4 + j];
+        let v5 = centroids[c5 + j];
+        let v6 = centroids[c6 + j];
+        let v7 = centroids[c7 + j];
+        high += vec4f(term(p, v4), term(p, v5), term(p, v6), term(p, v7));
+        twinHigh += vec4f(term(q, v4), term(q, v5), term(q, v6), term(q, v7));
       }
-      consider(&best, c, a.x, row);
-      if (c + 1u < own.high) { consider(&best, c + 1u, a.y, row); }
-      if (c + 2u < own.high) { consider(&best, c + 2u, a.z, row); }
-      if (c + 3u < own.high) { consider(&best, c + 3u, a.w, row); }
-      if (c + 4u < own.high) { consider(&best, c + 4u, b.x, row); }
-      if (c + 5u < own.high) { consider(&best, c + 5u, b.y, row); }
-      if (c + 6u < own.high) { consider(&best, c + 6u, b.z, row); }
-      if (c + 7u < own.high) { consider(&best, c + 7u, b.w, row); }
+      for (var i = 0u; i < min(8u, own.high - c); i++) {
+        consider(&best, c + i, select(high[i & 3u], low[i & 3u], i < 4u), row);
+        consider(&twinBest, c + i, select(twinHigh[i & 3u], twinLow[i & 3u], i < 4u), twin);
+      }
     }
     nearest[row] = best.index;
     scores[row] = best.score;
+    if (hasTwo) {
+      nearest[twin] = twinBest.index;
+      scores[twin] = twinBest.score;
+    }
   }
 }
 

@@ -46,7 +46,8 @@ export const kMeansContract: Contract = {
       name: 'initialCentroids',
       dtypes: ['f32', 'f64'],
       shape: '[k, d]',
-      about: 'the first centroids; absent: chosen by init',
+      about:
+        'the first centroids, used as they are (spherical: length 1 makes D a distance); absent: chosen by init',
       optional: true,
     },
   ],

@@ -30,7 +30,7 @@ export function paramsOf(...first: number[]): number[] {
 
 /** How many points of one group a workgroup takes. */
 export function blockSize(gpu: Gpu): number {
-  return gpu.family === 'gpu' ? 64 : 8;
+  return gpu.family === 'gpu' ? 64 : 16;
 }
 
 /** The best centroid of each point, and its score: i32 and f32 [n]. */
