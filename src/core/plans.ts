@@ -19,6 +19,7 @@ import { planLayerNorm, planLayerNormBackward } from './ops/layerNorm.ts';
 import { planLerp, planLerpBackward } from './ops/lerp.ts';
 import { planMatmul, planMatmulBackward } from './ops/matmul.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
+import { planMultiHeadAttention, planMultiHeadAttentionBackward } from './ops/multiHeadAttention.ts';
 import { planRandomBits } from './ops/randomBits.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
@@ -68,4 +69,6 @@ export const plans: {
   softmaxBackward: planSoftmaxBackward,
   gelu: planGelu,
   geluBackward: planGeluBackward,
+  multiHeadAttention: planMultiHeadAttention,
+  multiHeadAttentionBackward: planMultiHeadAttentionBackward,
 };

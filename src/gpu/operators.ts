@@ -20,6 +20,7 @@ import { layerNorm, layerNormBackward } from './layerNorm.ts';
 import { lerp, lerpBackward } from './lerp.ts';
 import { matmul, matmulBackward } from './matmul.ts';
 import { maxState, maxStateBackward } from './maxState.ts';
+import { multiHeadAttention, multiHeadAttentionBackward } from './multiHeadAttention.ts';
 import { randomBits } from './randomBits.ts';
 import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
@@ -70,5 +71,8 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     softmaxBackward: (dy, y, options) => softmaxBackward(gpu, dy, y, options),
     gelu: (x, options) => gelu(gpu, x, options),
     geluBackward: (dy, x, options) => geluBackward(gpu, dy, x, options),
+    multiHeadAttention: (q, k, v, options) => multiHeadAttention(gpu, q, k, v, options),
+    multiHeadAttentionBackward: (dy, q, k, v, y, lse, options) =>
+      multiHeadAttentionBackward(gpu, dy, q, k, v, y, lse, options),
   };
 }

@@ -19,6 +19,7 @@ import { judgeLayerNorm, judgeLayerNormBackward } from './layerNorm.ts';
 import { judgeLerp, judgeLerpBackward } from './lerp.ts';
 import { judgeMatmul, judgeMatmulBackward } from './matmul.ts';
 import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
+import { judgeMultiHeadAttention, judgeMultiHeadAttentionBackward } from './multiHeadAttention.ts';
 import { judgeSampleLogits } from './sampleLogits.ts';
 import { judgeSoftmax, judgeSoftmaxBackward } from './softmax.ts';
 
@@ -71,6 +72,8 @@ const judges: Readonly<Record<string, Judge>> = {
   softmaxBackward: judgeSoftmaxBackward,
   gelu: judgeGelu,
   geluBackward: judgeGeluBackward,
+  multiHeadAttention: judgeMultiHeadAttention,
+  multiHeadAttentionBackward: judgeMultiHeadAttentionBackward,
 };
 
 /** Compare the outputs of a call of the named operator. */

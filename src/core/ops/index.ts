@@ -26,6 +26,11 @@ import { type LayerNormOps, layerNormBackwardContract, layerNormContract } from 
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
 import { type MatmulOps, matmulBackwardContract, matmulContract } from './matmul.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
+import {
+  type MultiHeadAttentionOps,
+  multiHeadAttentionBackwardContract,
+  multiHeadAttentionContract,
+} from './multiHeadAttention.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
@@ -51,6 +56,7 @@ export interface Ops<T extends AnyTensor>
     SampleLogitsOps<T>,
     SoftmaxOps<T>,
     GeluOps<T>,
+    MultiHeadAttentionOps<T>,
     TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
@@ -91,6 +97,8 @@ export const contracts: readonly Contract[] = [
   softmaxBackwardContract,
   geluContract,
   geluBackwardContract,
+  multiHeadAttentionContract,
+  multiHeadAttentionBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';
