@@ -9,6 +9,7 @@ import {
 import { planCummax, planCummaxBackward } from './ops/cummax.ts';
 import { planEmbedding, planEmbeddingBackward } from './ops/embedding.ts';
 import { planGatedFfn, planGatedFfnBackward } from './ops/gatedFfn.ts';
+import { planGatherRows, planGatherRowsBackward } from './ops/gatherRows.ts';
 import { planGradientClip, planGradientClipFactor } from './ops/gradientClip.ts';
 import { planGumbelNoise } from './ops/gumbelNoise.ts';
 import { planAnnAdd, planAnnSearch, planHierarchicalAnn } from './ops/hierarchicalAnn.ts';
@@ -65,4 +66,6 @@ export const plans: {
   layerNormBackward: planLayerNormBackward,
   softmax: planSoftmax,
   softmaxBackward: planSoftmaxBackward,
+  gatherRows: planGatherRows,
+  gatherRowsBackward: planGatherRowsBackward,
 };

@@ -12,6 +12,7 @@ import {
 import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax.ts';
 import { type EmbeddingOps, embeddingBackwardContract, embeddingContract } from './embedding.ts';
 import { type GatedFfnOps, gatedFfnBackwardContract, gatedFfnContract } from './gatedFfn.ts';
+import { type GatherRowsOps, gatherRowsBackwardContract, gatherRowsContract } from './gatherRows.ts';
 import { type GradientClipOps, gradientClipContract, gradientClipFactorContract } from './gradientClip.ts';
 import { type GumbelNoiseOps, gumbelNoiseContract } from './gumbelNoise.ts';
 import {
@@ -49,6 +50,7 @@ export interface Ops<T extends AnyTensor>
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
     SoftmaxOps<T>,
+    GatherRowsOps<T>,
     TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
@@ -87,6 +89,8 @@ export const contracts: readonly Contract[] = [
   layerNormBackwardContract,
   softmaxContract,
   softmaxBackwardContract,
+  gatherRowsContract,
+  gatherRowsBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';
