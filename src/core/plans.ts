@@ -10,6 +10,7 @@ import { planCummax, planCummaxBackward } from './ops/cummax.ts';
 import { planEmbedding, planEmbeddingBackward } from './ops/embedding.ts';
 import { planGatedFfn, planGatedFfnBackward } from './ops/gatedFfn.ts';
 import { planGatherRows, planGatherRowsBackward } from './ops/gatherRows.ts';
+import { planGelu, planGeluBackward } from './ops/gelu.ts';
 import { planGradientClip, planGradientClipFactor } from './ops/gradientClip.ts';
 import { planGumbelNoise } from './ops/gumbelNoise.ts';
 import { planAnnAdd, planAnnSearch, planHierarchicalAnn } from './ops/hierarchicalAnn.ts';
@@ -68,4 +69,6 @@ export const plans: {
   softmaxBackward: planSoftmaxBackward,
   gatherRows: planGatherRows,
   gatherRowsBackward: planGatherRowsBackward,
+  gelu: planGelu,
+  geluBackward: planGeluBackward,
 };

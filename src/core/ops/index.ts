@@ -13,6 +13,7 @@ import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax
 import { type EmbeddingOps, embeddingBackwardContract, embeddingContract } from './embedding.ts';
 import { type GatedFfnOps, gatedFfnBackwardContract, gatedFfnContract } from './gatedFfn.ts';
 import { type GatherRowsOps, gatherRowsBackwardContract, gatherRowsContract } from './gatherRows.ts';
+import { type GeluOps, geluBackwardContract, geluContract } from './gelu.ts';
 import { type GradientClipOps, gradientClipContract, gradientClipFactorContract } from './gradientClip.ts';
 import { type GumbelNoiseOps, gumbelNoiseContract } from './gumbelNoise.ts';
 import {
@@ -51,6 +52,7 @@ export interface Ops<T extends AnyTensor>
     SampleLogitsOps<T>,
     SoftmaxOps<T>,
     GatherRowsOps<T>,
+    GeluOps<T>,
     TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
@@ -91,6 +93,8 @@ export const contracts: readonly Contract[] = [
   softmaxBackwardContract,
   gatherRowsContract,
   gatherRowsBackwardContract,
+  geluContract,
+  geluBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';
