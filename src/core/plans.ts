@@ -18,6 +18,8 @@ import type { Ops } from './ops/index.ts';
 import { planKMeans } from './ops/kMeans.ts';
 import { planLayerNorm, planLayerNormBackward } from './ops/layerNorm.ts';
 import { planLerp, planLerpBackward } from './ops/lerp.ts';
+import { planLocalIds } from './ops/localIds.ts';
+import { planMaskBySubVocab, planMaskBySubVocabBackward } from './ops/maskBySubVocab.ts';
 import { planMatmul, planMatmulBackward } from './ops/matmul.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
 import { planRandomBits } from './ops/randomBits.ts';
@@ -71,4 +73,7 @@ export const plans: {
   gatherRowsBackward: planGatherRowsBackward,
   gelu: planGelu,
   geluBackward: planGeluBackward,
+  localIds: planLocalIds,
+  maskBySubVocab: planMaskBySubVocab,
+  maskBySubVocabBackward: planMaskBySubVocabBackward,
 };

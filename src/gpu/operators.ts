@@ -19,6 +19,8 @@ import { hierarchicalAnnSearch } from './hierarchicalAnnSearch.ts';
 import { kMeans } from './kMeans.ts';
 import { layerNorm, layerNormBackward } from './layerNorm.ts';
 import { lerp, lerpBackward } from './lerp.ts';
+import { localIds } from './localIds.ts';
+import { maskBySubVocab, maskBySubVocabBackward } from './maskBySubVocab.ts';
 import { matmul, matmulBackward } from './matmul.ts';
 import { maxState, maxStateBackward } from './maxState.ts';
 import { randomBits } from './randomBits.ts';
@@ -73,5 +75,8 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     gatherRowsBackward: (dy, table, ids) => gatherRowsBackward(gpu, dy, table, ids),
     gelu: (x, options) => gelu(gpu, x, options),
     geluBackward: (dy, x, options) => geluBackward(gpu, dy, x, options),
+    localIds: (ids, words) => localIds(gpu, ids, words),
+    maskBySubVocab: (logits, words) => maskBySubVocab(gpu, logits, words),
+    maskBySubVocabBackward: (dy, words) => maskBySubVocabBackward(gpu, dy, words),
   };
 }

@@ -18,6 +18,8 @@ export { hierarchicalAnnSearch } from './hierarchicalAnnSearch.ts';
 export { kMeans } from './kMeans.ts';
 export { layerNorm, layerNormBackward } from './layerNorm.ts';
 export { lerp, lerpBackward } from './lerp.ts';
+export { localIds } from './localIds.ts';
+export { maskBySubVocab, maskBySubVocabBackward } from './maskBySubVocab.ts';
 export { matmul, matmulBackward } from './matmul.ts';
 export { maxState, maxStateBackward } from './maxState.ts';
 export { randomBits } from './randomBits.ts';

@@ -13,6 +13,8 @@ import { cases as hierarchicalAnn } from './hierarchicalAnn.ts';
 import { cases as kMeans } from './kMeans.ts';
 import { cases as layerNorm } from './layerNorm.ts';
 import { cases as lerp } from './lerp.ts';
+import { cases as localIds } from './localIds.ts';
+import { cases as maskBySubVocab } from './maskBySubVocab.ts';
 import { cases as matmul } from './matmul.ts';
 import { cases as maxState } from './maxState.ts';
 import { cases as randomBits } from './randomBits.ts';
@@ -42,6 +44,8 @@ export const cases: readonly Case[] = [
   ...softmax,
   ...gatherRows,
   ...gelu,
+  ...localIds,
+  ...maskBySubVocab,
 ];
 
 export type { Case } from './case.ts';

@@ -25,6 +25,12 @@ import {
 import { type KMeansOps, kMeansContract } from './kMeans.ts';
 import { type LayerNormOps, layerNormBackwardContract, layerNormContract } from './layerNorm.ts';
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
+import { type LocalIdsOps, localIdsContract } from './localIds.ts';
+import {
+  type MaskBySubVocabOps,
+  maskBySubVocabBackwardContract,
+  maskBySubVocabContract,
+} from './maskBySubVocab.ts';
 import { type MatmulOps, matmulBackwardContract, matmulContract } from './matmul.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
@@ -53,6 +59,8 @@ export interface Ops<T extends AnyTensor>
     SoftmaxOps<T>,
     GatherRowsOps<T>,
     GeluOps<T>,
+    LocalIdsOps<T>,
+    MaskBySubVocabOps<T>,
     TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
@@ -95,6 +103,9 @@ export const contracts: readonly Contract[] = [
   gatherRowsBackwardContract,
   geluContract,
   geluBackwardContract,
+  localIdsContract,
+  maskBySubVocabContract,
+  maskBySubVocabBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';
