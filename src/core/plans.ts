@@ -18,6 +18,7 @@ import { planLayerNorm, planLayerNormBackward } from './ops/layerNorm.ts';
 import { planLerp, planLerpBackward } from './ops/lerp.ts';
 import { planMatmul, planMatmulBackward } from './ops/matmul.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
+import { planPrefixMask, planPrefixMaskBackward, planPrefixMaskRange } from './ops/prefixMask.ts';
 import { planRandomBits } from './ops/randomBits.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
@@ -55,6 +56,9 @@ export const plans: {
   kMeans: planKMeans,
   matmul: planMatmul,
   matmulBackward: planMatmulBackward,
+  prefixMask: planPrefixMask,
+  prefixMaskBackward: planPrefixMaskBackward,
+  prefixMaskRange: planPrefixMaskRange,
   randomBits: planRandomBits,
   sampleLogits: planSampleLogits,
   topK: planTopK,

@@ -13,6 +13,7 @@ import { cases as layerNorm } from './layerNorm.ts';
 import { cases as lerp } from './lerp.ts';
 import { cases as matmul } from './matmul.ts';
 import { cases as maxState } from './maxState.ts';
+import { cases as prefixMask } from './prefixMask.ts';
 import { cases as randomBits } from './randomBits.ts';
 import { cases as sampleLogits } from './sampleLogits.ts';
 import { cases as softmax } from './softmax.ts';
@@ -25,6 +26,7 @@ export const cases: readonly Case[] = [
   ...cummax,
   ...topK,
   ...sampleLogits,
+  ...prefixMask,
   ...kMeans,
   ...hierarchicalAnn,
   ...matmul,

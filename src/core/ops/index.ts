@@ -25,6 +25,12 @@ import { type LayerNormOps, layerNormBackwardContract, layerNormContract } from 
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
 import { type MatmulOps, matmulBackwardContract, matmulContract } from './matmul.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
+import {
+  type PrefixMaskOps,
+  prefixMaskBackwardContract,
+  prefixMaskContract,
+  prefixMaskRangeContract,
+} from './prefixMask.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
@@ -46,6 +52,7 @@ export interface Ops<T extends AnyTensor>
     LerpOps<T>,
     MatmulOps<T>,
     MaxStateOps<T>,
+    PrefixMaskOps<T>,
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
     SoftmaxOps<T>,
@@ -68,6 +75,9 @@ export const contracts: readonly Contract[] = [
   topKContract,
   topKBackwardContract,
   sampleLogitsContract,
+  prefixMaskContract,
+  prefixMaskBackwardContract,
+  prefixMaskRangeContract,
   crossEntropyContract,
   crossEntropyBackwardContract,
   crossEntropyLogitsContract,
