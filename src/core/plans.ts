@@ -9,6 +9,8 @@ import {
 import { planCummax, planCummaxBackward } from './ops/cummax.ts';
 import { planEmbedding, planEmbeddingBackward } from './ops/embedding.ts';
 import { planGatedFfn, planGatedFfnBackward } from './ops/gatedFfn.ts';
+import { planGatherRows, planGatherRowsBackward } from './ops/gatherRows.ts';
+import { planGelu, planGeluBackward } from './ops/gelu.ts';
 import { planGradientClip, planGradientClipFactor } from './ops/gradientClip.ts';
 import { planGumbelNoise } from './ops/gumbelNoise.ts';
 import { planAnnAdd, planAnnSearch, planHierarchicalAnn } from './ops/hierarchicalAnn.ts';
@@ -65,4 +67,8 @@ export const plans: {
   layerNormBackward: planLayerNormBackward,
   softmax: planSoftmax,
   softmaxBackward: planSoftmaxBackward,
+  gatherRows: planGatherRows,
+  gatherRowsBackward: planGatherRowsBackward,
+  gelu: planGelu,
+  geluBackward: planGeluBackward,
 };

@@ -10,6 +10,8 @@ import {
 import { cummax, cummaxBackward } from './cummax.ts';
 import { embedding, embeddingBackward } from './embedding.ts';
 import { gatedFfn, gatedFfnBackward } from './gatedFfn.ts';
+import { gatherRows, gatherRowsBackward } from './gatherRows.ts';
+import { gelu, geluBackward } from './gelu.ts';
 import { gradientClip, gradientClipFactor } from './gradientClip.ts';
 import { gumbelNoise } from './gumbelNoise.ts';
 import { hierarchicalAnn, hierarchicalAnnAdd } from './hierarchicalAnn.ts';
@@ -67,5 +69,9 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     layerNormBackward: (dy, x, gamma, mean, rstd) => layerNormBackward(gpu, dy, x, gamma, mean, rstd),
     softmax: (x, options) => softmax(gpu, x, options),
     softmaxBackward: (dy, y, options) => softmaxBackward(gpu, dy, y, options),
+    gatherRows: (table, ids) => gatherRows(gpu, table, ids),
+    gatherRowsBackward: (dy, table, ids) => gatherRowsBackward(gpu, dy, table, ids),
+    gelu: (x, options) => gelu(gpu, x, options),
+    geluBackward: (dy, x, options) => geluBackward(gpu, dy, x, options),
   };
 }

@@ -9,6 +9,8 @@ export {
 export { cummax, cummaxBackward } from './cummax.ts';
 export { embedding, embeddingBackward } from './embedding.ts';
 export { gatedFfn, gatedFfnBackward } from './gatedFfn.ts';
+export { gatherRows, gatherRowsBackward } from './gatherRows.ts';
+export { gelu, geluBackward } from './gelu.ts';
 export { gradientClip, gradientClipFactor } from './gradientClip.ts';
 export { gumbelNoise } from './gumbelNoise.ts';
 export { hierarchicalAnn, hierarchicalAnnAdd } from './hierarchicalAnn.ts';

@@ -5,6 +5,8 @@ import { cases as crossEntropy } from './crossEntropy.ts';
 import { cases as cummax } from './cummax.ts';
 import { cases as embedding } from './embedding.ts';
 import { cases as gatedFfn } from './gatedFfn.ts';
+import { cases as gatherRows } from './gatherRows.ts';
+import { cases as gelu } from './gelu.ts';
 import { cases as gradientClip } from './gradientClip.ts';
 import { cases as gumbelNoise } from './gumbelNoise.ts';
 import { cases as hierarchicalAnn } from './hierarchicalAnn.ts';
@@ -38,6 +40,8 @@ export const cases: readonly Case[] = [
   ...maxState,
   ...layerNorm,
   ...softmax,
+  ...gatherRows,
+  ...gelu,
 ];
 
 export type { Case } from './case.ts';

@@ -12,6 +12,8 @@ import {
 import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax.ts';
 import { type EmbeddingOps, embeddingBackwardContract, embeddingContract } from './embedding.ts';
 import { type GatedFfnOps, gatedFfnBackwardContract, gatedFfnContract } from './gatedFfn.ts';
+import { type GatherRowsOps, gatherRowsBackwardContract, gatherRowsContract } from './gatherRows.ts';
+import { type GeluOps, geluBackwardContract, geluContract } from './gelu.ts';
 import { type GradientClipOps, gradientClipContract, gradientClipFactorContract } from './gradientClip.ts';
 import { type GumbelNoiseOps, gumbelNoiseContract } from './gumbelNoise.ts';
 import {
@@ -49,6 +51,8 @@ export interface Ops<T extends AnyTensor>
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
     SoftmaxOps<T>,
+    GatherRowsOps<T>,
+    GeluOps<T>,
     TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
@@ -87,6 +91,10 @@ export const contracts: readonly Contract[] = [
   layerNormBackwardContract,
   softmaxContract,
   softmaxBackwardContract,
+  gatherRowsContract,
+  gatherRowsBackwardContract,
+  geluContract,
+  geluBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';
