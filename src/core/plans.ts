@@ -22,6 +22,7 @@ import { planLocalIds } from './ops/localIds.ts';
 import { planMaskBySubVocab, planMaskBySubVocabBackward } from './ops/maskBySubVocab.ts';
 import { planMatmul, planMatmulBackward } from './ops/matmul.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
+import { planPrefixMask, planPrefixMaskBackward, planPrefixMaskRange } from './ops/prefixMask.ts';
 import { planRandomBits } from './ops/randomBits.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
@@ -59,6 +60,9 @@ export const plans: {
   kMeans: planKMeans,
   matmul: planMatmul,
   matmulBackward: planMatmulBackward,
+  prefixMask: planPrefixMask,
+  prefixMaskBackward: planPrefixMaskBackward,
+  prefixMaskRange: planPrefixMaskRange,
   randomBits: planRandomBits,
   sampleLogits: planSampleLogits,
   topK: planTopK,

@@ -23,6 +23,7 @@ import { localIds } from './localIds.ts';
 import { maskBySubVocab, maskBySubVocabBackward } from './maskBySubVocab.ts';
 import { matmul, matmulBackward } from './matmul.ts';
 import { maxState, maxStateBackward } from './maxState.ts';
+import { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts';
 import { randomBits } from './randomBits.ts';
 import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
@@ -60,6 +61,12 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     kMeans: (points, k, options) => kMeans(gpu, points, k, options),
     matmul: (a, b, options) => matmul(gpu, a, b, options),
     matmulBackward: (dy, a, b, options) => matmulBackward(gpu, dy, a, b, options),
+    prefixMask: (logits, words, offsets, prefixes, prefixOffsets, options) =>
+      prefixMask(gpu, logits, words, offsets, prefixes, prefixOffsets, options),
+    prefixMaskBackward: (dy, words, offsets, prefixes, prefixOffsets, options) =>
+      prefixMaskBackward(gpu, dy, words, offsets, prefixes, prefixOffsets, options),
+    prefixMaskRange: (words, offsets, prefixes, prefixOffsets) =>
+      prefixMaskRange(gpu, words, offsets, prefixes, prefixOffsets),
     randomBits: (key, shape) => randomBits(gpu, key, shape),
     sampleLogits: (logits, options) => sampleLogits(gpu, logits, options),
     topK: (x, k, options) => topK(gpu, x, k, options),

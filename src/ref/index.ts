@@ -22,6 +22,7 @@ export { localIds } from './localIds.ts';
 export { maskBySubVocab, maskBySubVocabBackward } from './maskBySubVocab.ts';
 export { matmul, matmulBackward } from './matmul.ts';
 export { maxState, maxStateBackward } from './maxState.ts';
+export { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts';
 export { randomBits } from './randomBits.ts';
 export { sampleLogits } from './sampleLogits.ts';
 export { softmax, softmaxBackward } from './softmax.ts';

@@ -17,6 +17,7 @@ import { cases as localIds } from './localIds.ts';
 import { cases as maskBySubVocab } from './maskBySubVocab.ts';
 import { cases as matmul } from './matmul.ts';
 import { cases as maxState } from './maxState.ts';
+import { cases as prefixMask } from './prefixMask.ts';
 import { cases as randomBits } from './randomBits.ts';
 import { cases as sampleLogits } from './sampleLogits.ts';
 import { cases as softmax } from './softmax.ts';
@@ -29,6 +30,7 @@ export const cases: readonly Case[] = [
   ...cummax,
   ...topK,
   ...sampleLogits,
+  ...prefixMask,
   ...kMeans,
   ...hierarchicalAnn,
   ...matmul,

@@ -33,6 +33,12 @@ import {
 } from './maskBySubVocab.ts';
 import { type MatmulOps, matmulBackwardContract, matmulContract } from './matmul.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
+import {
+  type PrefixMaskOps,
+  prefixMaskBackwardContract,
+  prefixMaskContract,
+  prefixMaskRangeContract,
+} from './prefixMask.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
@@ -54,6 +60,7 @@ export interface Ops<T extends AnyTensor>
     LerpOps<T>,
     MatmulOps<T>,
     MaxStateOps<T>,
+    PrefixMaskOps<T>,
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
     SoftmaxOps<T>,
@@ -80,6 +87,9 @@ export const contracts: readonly Contract[] = [
   topKContract,
   topKBackwardContract,
   sampleLogitsContract,
+  prefixMaskContract,
+  prefixMaskBackwardContract,
+  prefixMaskRangeContract,
   crossEntropyContract,
   crossEntropyBackwardContract,
   crossEntropyLogitsContract,
