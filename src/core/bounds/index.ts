@@ -11,6 +11,7 @@ import {
 import { judgeCummaxBackward } from './cummax.ts';
 import { judgeEmbeddingBackward } from './embedding.ts';
 import { judgeGatedFfn, judgeGatedFfnBackward } from './gatedFfn.ts';
+import { judgeGatherRowsBackward } from './gatherRows.ts';
 import { judgeGelu, judgeGeluBackward } from './gelu.ts';
 import { judgeGradientClip } from './gradientClip.ts';
 import { judgeAnn, judgeAnnAdd, judgeAnnSearch } from './hierarchicalAnn.ts';
@@ -70,6 +71,7 @@ const judges: Readonly<Record<string, Judge>> = {
   layerNormBackward: judgeLayerNormBackward,
   softmax: judgeSoftmax,
   softmaxBackward: judgeSoftmaxBackward,
+  gatherRowsBackward: judgeGatherRowsBackward,
   gelu: judgeGelu,
   geluBackward: judgeGeluBackward,
   multiHeadAttention: judgeMultiHeadAttention,

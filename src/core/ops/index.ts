@@ -12,6 +12,7 @@ import {
 import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax.ts';
 import { type EmbeddingOps, embeddingBackwardContract, embeddingContract } from './embedding.ts';
 import { type GatedFfnOps, gatedFfnBackwardContract, gatedFfnContract } from './gatedFfn.ts';
+import { type GatherRowsOps, gatherRowsBackwardContract, gatherRowsContract } from './gatherRows.ts';
 import { type GeluOps, geluBackwardContract, geluContract } from './gelu.ts';
 import { type GradientClipOps, gradientClipContract, gradientClipFactorContract } from './gradientClip.ts';
 import { type GumbelNoiseOps, gumbelNoiseContract } from './gumbelNoise.ts';
@@ -24,6 +25,12 @@ import {
 import { type KMeansOps, kMeansContract } from './kMeans.ts';
 import { type LayerNormOps, layerNormBackwardContract, layerNormContract } from './layerNorm.ts';
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
+import { type LocalIdsOps, localIdsContract } from './localIds.ts';
+import {
+  type MaskBySubVocabOps,
+  maskBySubVocabBackwardContract,
+  maskBySubVocabContract,
+} from './maskBySubVocab.ts';
 import { type MatmulOps, matmulBackwardContract, matmulContract } from './matmul.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
 import {
@@ -31,6 +38,12 @@ import {
   multiHeadAttentionBackwardContract,
   multiHeadAttentionContract,
 } from './multiHeadAttention.ts';
+import {
+  type PrefixMaskOps,
+  prefixMaskBackwardContract,
+  prefixMaskContract,
+  prefixMaskRangeContract,
+} from './prefixMask.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
@@ -52,11 +65,15 @@ export interface Ops<T extends AnyTensor>
     LerpOps<T>,
     MatmulOps<T>,
     MaxStateOps<T>,
+    PrefixMaskOps<T>,
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
     SoftmaxOps<T>,
+    GatherRowsOps<T>,
     GeluOps<T>,
     MultiHeadAttentionOps<T>,
+    LocalIdsOps<T>,
+    MaskBySubVocabOps<T>,
     TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
@@ -76,6 +93,9 @@ export const contracts: readonly Contract[] = [
   topKContract,
   topKBackwardContract,
   sampleLogitsContract,
+  prefixMaskContract,
+  prefixMaskBackwardContract,
+  prefixMaskRangeContract,
   crossEntropyContract,
   crossEntropyBackwardContract,
   crossEntropyLogitsContract,
@@ -95,10 +115,15 @@ export const contracts: readonly Contract[] = [
   layerNormBackwardContract,
   softmaxContract,
   softmaxBackwardContract,
+  gatherRowsContract,
+  gatherRowsBackwardContract,
   geluContract,
   geluBackwardContract,
   multiHeadAttentionContract,
   multiHeadAttentionBackwardContract,
+  localIdsContract,
+  maskBySubVocabContract,
+  maskBySubVocabBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';
