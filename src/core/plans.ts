@@ -7,6 +7,7 @@ import {
   planCrossEntropyLogitsBackward,
 } from './ops/crossEntropy.ts';
 import { planCummax, planCummaxBackward } from './ops/cummax.ts';
+import { planDriftLoss, planDriftLossBackward } from './ops/driftLoss.ts';
 import { planEmbedding, planEmbeddingBackward } from './ops/embedding.ts';
 import { planGatedFfn, planGatedFfnBackward } from './ops/gatedFfn.ts';
 import { planGatherRows, planGatherRowsBackward } from './ops/gatherRows.ts';
@@ -14,6 +15,7 @@ import { planGelu, planGeluBackward } from './ops/gelu.ts';
 import { planGradientClip, planGradientClipFactor } from './ops/gradientClip.ts';
 import { planGumbelNoise } from './ops/gumbelNoise.ts';
 import { planAnnAdd, planAnnSearch, planHierarchicalAnn } from './ops/hierarchicalAnn.ts';
+import { planIdentityLoss, planIdentityLossBackward } from './ops/identityLoss.ts';
 import type { Ops } from './ops/index.ts';
 import { planKMeans } from './ops/kMeans.ts';
 import { planLayerNorm, planLayerNormBackward } from './ops/layerNorm.ts';
@@ -27,6 +29,7 @@ import { planPrefixMask, planPrefixMaskBackward, planPrefixMaskRange } from './o
 import { planRandomBits } from './ops/randomBits.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
+import { planSparsemax, planSparsemaxBackward } from './ops/sparsemax.ts';
 import { planTopK, planTopKBackward } from './ops/topK.ts';
 import type { AnyTensor } from './tensor.ts';
 
@@ -83,4 +86,10 @@ export const plans: {
   localIds: planLocalIds,
   maskBySubVocab: planMaskBySubVocab,
   maskBySubVocabBackward: planMaskBySubVocabBackward,
+  sparsemax: planSparsemax,
+  sparsemaxBackward: planSparsemaxBackward,
+  identityLoss: planIdentityLoss,
+  identityLossBackward: planIdentityLossBackward,
+  driftLoss: planDriftLoss,
+  driftLossBackward: planDriftLossBackward,
 };

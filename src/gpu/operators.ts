@@ -8,6 +8,7 @@ import {
   crossEntropyLogitsBackward,
 } from './crossEntropy.ts';
 import { cummax, cummaxBackward } from './cummax.ts';
+import { driftLoss, driftLossBackward } from './driftLoss.ts';
 import { embedding, embeddingBackward } from './embedding.ts';
 import { gatedFfn, gatedFfnBackward } from './gatedFfn.ts';
 import { gatherRows, gatherRowsBackward } from './gatherRows.ts';
@@ -16,6 +17,7 @@ import { gradientClip, gradientClipFactor } from './gradientClip.ts';
 import { gumbelNoise } from './gumbelNoise.ts';
 import { hierarchicalAnn, hierarchicalAnnAdd } from './hierarchicalAnn.ts';
 import { hierarchicalAnnSearch } from './hierarchicalAnnSearch.ts';
+import { identityLoss, identityLossBackward } from './identityLoss.ts';
 import { kMeans } from './kMeans.ts';
 import { layerNorm, layerNormBackward } from './layerNorm.ts';
 import { lerp, lerpBackward } from './lerp.ts';
@@ -30,6 +32,7 @@ import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
 import { sampleLogits } from './sampleLogits.ts';
 import { softmax, softmaxBackward } from './softmax.ts';
+import { sparsemax, sparsemaxBackward } from './sparsemax.ts';
 import { topK, topKBackward } from './topK.ts';
 
 /** The operators bound to one GPU: what `gpu.ops` is. */
@@ -89,5 +92,12 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     localIds: (ids, words) => localIds(gpu, ids, words),
     maskBySubVocab: (logits, words) => maskBySubVocab(gpu, logits, words),
     maskBySubVocabBackward: (dy, words) => maskBySubVocabBackward(gpu, dy, words),
+    sparsemax: (x) => sparsemax(gpu, x),
+    sparsemaxBackward: (dy, y) => sparsemaxBackward(gpu, dy, y),
+    identityLoss: (x, goal, options) => identityLoss(gpu, x, goal, options),
+    identityLossBackward: (dLoss, x, goal, options) => identityLossBackward(gpu, dLoss, x, goal, options),
+    driftLoss: (x, table, forms, options) => driftLoss(gpu, x, table, forms, options),
+    driftLossBackward: (dLoss, x, table, forms, count, norm, options) =>
+      driftLossBackward(gpu, dLoss, x, table, forms, count, norm, options),
   };
 }

@@ -7,6 +7,7 @@ export {
   crossEntropyLogitsBackward,
 } from './crossEntropy.ts';
 export { cummax, cummaxBackward } from './cummax.ts';
+export { driftLoss, driftLossBackward } from './driftLoss.ts';
 export { embedding, embeddingBackward } from './embedding.ts';
 export { gatedFfn, gatedFfnBackward } from './gatedFfn.ts';
 export { gatherRows, gatherRowsBackward } from './gatherRows.ts';
@@ -15,6 +16,7 @@ export { gradientClip, gradientClipFactor } from './gradientClip.ts';
 export { gumbelNoise } from './gumbelNoise.ts';
 export { hierarchicalAnn, hierarchicalAnnAdd } from './hierarchicalAnn.ts';
 export { hierarchicalAnnSearch } from './hierarchicalAnnSearch.ts';
+export { identityLoss, identityLossBackward } from './identityLoss.ts';
 export { kMeans } from './kMeans.ts';
 export { layerNorm, layerNormBackward } from './layerNorm.ts';
 export { lerp, lerpBackward } from './lerp.ts';
@@ -27,4 +29,5 @@ export { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts
 export { randomBits } from './randomBits.ts';
 export { sampleLogits } from './sampleLogits.ts';
 export { softmax, softmaxBackward } from './softmax.ts';
+export { sparsemax, sparsemaxBackward } from './sparsemax.ts';
 export { topK, topKBackward } from './topK.ts';

@@ -3,6 +3,7 @@ import { cases as add } from './add.ts';
 import type { Case } from './case.ts';
 import { cases as crossEntropy } from './crossEntropy.ts';
 import { cases as cummax } from './cummax.ts';
+import { cases as driftLoss } from './driftLoss.ts';
 import { cases as embedding } from './embedding.ts';
 import { cases as gatedFfn } from './gatedFfn.ts';
 import { cases as gatherRows } from './gatherRows.ts';
@@ -10,6 +11,7 @@ import { cases as gelu } from './gelu.ts';
 import { cases as gradientClip } from './gradientClip.ts';
 import { cases as gumbelNoise } from './gumbelNoise.ts';
 import { cases as hierarchicalAnn } from './hierarchicalAnn.ts';
+import { cases as identityLoss } from './identityLoss.ts';
 import { cases as kMeans } from './kMeans.ts';
 import { cases as layerNorm } from './layerNorm.ts';
 import { cases as lerp } from './lerp.ts';
@@ -22,6 +24,7 @@ import { cases as prefixMask } from './prefixMask.ts';
 import { cases as randomBits } from './randomBits.ts';
 import { cases as sampleLogits } from './sampleLogits.ts';
 import { cases as softmax } from './softmax.ts';
+import { cases as sparsemax } from './sparsemax.ts';
 import { cases as topK } from './topK.ts';
 
 /** Everything that `subvocab verify` runs, in the order of the table. */
@@ -50,6 +53,9 @@ export const cases: readonly Case[] = [
   ...multiHeadAttention,
   ...localIds,
   ...maskBySubVocab,
+  ...sparsemax,
+  ...identityLoss,
+  ...driftLoss,
 ];
 
 export type { Case } from './case.ts';

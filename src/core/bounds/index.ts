@@ -9,12 +9,14 @@ import {
   judgeCrossEntropyLogitsBackward,
 } from './crossEntropy.ts';
 import { judgeCummaxBackward } from './cummax.ts';
+import { judgeDriftLoss, judgeDriftLossBackward } from './driftLoss.ts';
 import { judgeEmbeddingBackward } from './embedding.ts';
 import { judgeGatedFfn, judgeGatedFfnBackward } from './gatedFfn.ts';
 import { judgeGatherRowsBackward } from './gatherRows.ts';
 import { judgeGelu, judgeGeluBackward } from './gelu.ts';
 import { judgeGradientClip } from './gradientClip.ts';
 import { judgeAnn, judgeAnnAdd, judgeAnnSearch } from './hierarchicalAnn.ts';
+import { judgeIdentityLoss, judgeIdentityLossBackward } from './identityLoss.ts';
 import { judgeKMeans } from './kMeans.ts';
 import { judgeLayerNorm, judgeLayerNormBackward } from './layerNorm.ts';
 import { judgeLerp, judgeLerpBackward } from './lerp.ts';
@@ -23,6 +25,7 @@ import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
 import { judgeMultiHeadAttention, judgeMultiHeadAttentionBackward } from './multiHeadAttention.ts';
 import { judgeSampleLogits } from './sampleLogits.ts';
 import { judgeSoftmax, judgeSoftmaxBackward } from './softmax.ts';
+import { judgeSparsemax, judgeSparsemaxBackward } from './sparsemax.ts';
 
 /** One call of an operator with what one twin wanted and the other got, tensors by the contract's names. */
 export interface Call {
@@ -76,6 +79,12 @@ const judges: Readonly<Record<string, Judge>> = {
   geluBackward: judgeGeluBackward,
   multiHeadAttention: judgeMultiHeadAttention,
   multiHeadAttentionBackward: judgeMultiHeadAttentionBackward,
+  sparsemax: judgeSparsemax,
+  sparsemaxBackward: judgeSparsemaxBackward,
+  identityLoss: judgeIdentityLoss,
+  identityLossBackward: judgeIdentityLossBackward,
+  driftLoss: judgeDriftLoss,
+  driftLossBackward: judgeDriftLossBackward,
 };
 
 /** Compare the outputs of a call of the named operator. */

@@ -10,6 +10,7 @@ import {
   crossEntropyLogitsContract,
 } from './crossEntropy.ts';
 import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax.ts';
+import { type DriftLossOps, driftLossBackwardContract, driftLossContract } from './driftLoss.ts';
 import { type EmbeddingOps, embeddingBackwardContract, embeddingContract } from './embedding.ts';
 import { type GatedFfnOps, gatedFfnBackwardContract, gatedFfnContract } from './gatedFfn.ts';
 import { type GatherRowsOps, gatherRowsBackwardContract, gatherRowsContract } from './gatherRows.ts';
@@ -22,6 +23,7 @@ import {
   hierarchicalAnnContract,
   hierarchicalAnnSearchContract,
 } from './hierarchicalAnn.ts';
+import { type IdentityLossOps, identityLossBackwardContract, identityLossContract } from './identityLoss.ts';
 import { type KMeansOps, kMeansContract } from './kMeans.ts';
 import { type LayerNormOps, layerNormBackwardContract, layerNormContract } from './layerNorm.ts';
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
@@ -47,6 +49,7 @@ import {
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
+import { type SparsemaxOps, sparsemaxBackwardContract, sparsemaxContract } from './sparsemax.ts';
 import { type TopKOps, topKBackwardContract, topKContract } from './topK.ts';
 
 /** Every operator, the same on both twins: `ref` is an `Ops<Tensor>`, `gpu.ops` an `Ops<GpuTensor>`. */
@@ -74,6 +77,9 @@ export interface Ops<T extends AnyTensor>
     MultiHeadAttentionOps<T>,
     LocalIdsOps<T>,
     MaskBySubVocabOps<T>,
+    SparsemaxOps<T>,
+    IdentityLossOps<T>,
+    DriftLossOps<T>,
     TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
@@ -124,6 +130,12 @@ export const contracts: readonly Contract[] = [
   localIdsContract,
   maskBySubVocabContract,
   maskBySubVocabBackwardContract,
+  sparsemaxContract,
+  sparsemaxBackwardContract,
+  identityLossContract,
+  identityLossBackwardContract,
+  driftLossContract,
+  driftLossBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';
