@@ -1,5 +1,6 @@
 import { planAdamW } from './ops/adamW.ts';
 import { planAdd, planAddBackward } from './ops/add.ts';
+import { planCosineTopK } from './ops/cosineTopK.ts';
 import {
   planCrossEntropy,
   planCrossEntropyBackward,
@@ -30,6 +31,7 @@ import { planRandomBits } from './ops/randomBits.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
 import { planSparsemax, planSparsemaxBackward } from './ops/sparsemax.ts';
+import { planSurfaceForms } from './ops/surfaceForms.ts';
 import { planTopK, planTopKBackward } from './ops/topK.ts';
 import type { AnyTensor } from './tensor.ts';
 
@@ -92,4 +94,6 @@ export const plans: {
   identityLossBackward: planIdentityLossBackward,
   driftLoss: planDriftLoss,
   driftLossBackward: planDriftLossBackward,
+  surfaceForms: planSurfaceForms,
+  cosineTopK: planCosineTopK,
 };

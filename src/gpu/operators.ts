@@ -1,6 +1,7 @@
 import type { Ops } from '../core/ops/index.ts';
 import { adamW } from './adamW.ts';
 import { add, addBackward } from './add.ts';
+import { cosineTopK } from './cosineTopK.ts';
 import {
   crossEntropy,
   crossEntropyBackward,
@@ -33,6 +34,7 @@ import type { GpuTensor } from './runtime/gpuTensor.ts';
 import { sampleLogits } from './sampleLogits.ts';
 import { softmax, softmaxBackward } from './softmax.ts';
 import { sparsemax, sparsemaxBackward } from './sparsemax.ts';
+import { surfaceForms } from './surfaceForms.ts';
 import { topK, topKBackward } from './topK.ts';
 
 /** The operators bound to one GPU: what `gpu.ops` is. */
@@ -99,5 +101,8 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     driftLoss: (x, table, forms, options) => driftLoss(gpu, x, table, forms, options),
     driftLossBackward: (dLoss, x, table, forms, count, norm, options) =>
       driftLossBackward(gpu, dLoss, x, table, forms, count, norm, options),
+    surfaceForms: (words, offsets, pieces, pieceOffsets, ids, costs, options) =>
+      surfaceForms(gpu, words, offsets, pieces, pieceOffsets, ids, costs, options),
+    cosineTopK: (q, table, k) => cosineTopK(gpu, q, table, k),
   };
 }

@@ -1,5 +1,6 @@
 export { adamW } from './adamW.ts';
 export { add, addBackward } from './add.ts';
+export { cosineTopK } from './cosineTopK.ts';
 export {
   crossEntropy,
   crossEntropyBackward,
@@ -30,4 +31,5 @@ export { randomBits } from './randomBits.ts';
 export { sampleLogits } from './sampleLogits.ts';
 export { softmax, softmaxBackward } from './softmax.ts';
 export { sparsemax, sparsemaxBackward } from './sparsemax.ts';
+export { surfaceForms } from './surfaceForms.ts';
 export { topK, topKBackward } from './topK.ts';

@@ -1,6 +1,7 @@
 import { cases as adamW } from './adamW.ts';
 import { cases as add } from './add.ts';
 import type { Case } from './case.ts';
+import { cases as cosineTopK } from './cosineTopK.ts';
 import { cases as crossEntropy } from './crossEntropy.ts';
 import { cases as cummax } from './cummax.ts';
 import { cases as driftLoss } from './driftLoss.ts';
@@ -25,6 +26,7 @@ import { cases as randomBits } from './randomBits.ts';
 import { cases as sampleLogits } from './sampleLogits.ts';
 import { cases as softmax } from './softmax.ts';
 import { cases as sparsemax } from './sparsemax.ts';
+import { cases as surfaceForms } from './surfaceForms.ts';
 import { cases as topK } from './topK.ts';
 
 /** Everything that `subvocab verify` runs, in the order of the table. */
@@ -56,6 +58,8 @@ export const cases: readonly Case[] = [
   ...sparsemax,
   ...identityLoss,
   ...driftLoss,
+  ...surfaceForms,
+  ...cosineTopK,
 ];
 
 export type { Case } from './case.ts';

@@ -3,6 +3,7 @@ import type { Key } from '../key.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { judgeAdamW } from './adamW.ts';
 import { judgeAdd } from './add.ts';
+import { judgeCosineTopK } from './cosineTopK.ts';
 import {
   judgeCrossEntropy,
   judgeCrossEntropyBackward,
@@ -85,6 +86,7 @@ const judges: Readonly<Record<string, Judge>> = {
   identityLossBackward: judgeIdentityLossBackward,
   driftLoss: judgeDriftLoss,
   driftLossBackward: judgeDriftLossBackward,
+  cosineTopK: judgeCosineTopK,
 };
 
 /** Compare the outputs of a call of the named operator. */

@@ -2,6 +2,7 @@ import type { AnyTensor } from '../tensor.ts';
 import { type AdamWOps, adamWContract } from './adamW.ts';
 import { type AddOps, addBackwardContract, addContract } from './add.ts';
 import type { Contract } from './contract.ts';
+import { type CosineTopKOps, cosineTopKContract } from './cosineTopK.ts';
 import {
   type CrossEntropyOps,
   crossEntropyBackwardContract,
@@ -50,6 +51,7 @@ import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
 import { type SparsemaxOps, sparsemaxBackwardContract, sparsemaxContract } from './sparsemax.ts';
+import { type SurfaceFormsOps, surfaceFormsContract } from './surfaceForms.ts';
 import { type TopKOps, topKBackwardContract, topKContract } from './topK.ts';
 
 /** Every operator, the same on both twins: `ref` is an `Ops<Tensor>`, `gpu.ops` an `Ops<GpuTensor>`. */
@@ -80,6 +82,8 @@ export interface Ops<T extends AnyTensor>
     SparsemaxOps<T>,
     IdentityLossOps<T>,
     DriftLossOps<T>,
+    SurfaceFormsOps<T>,
+    CosineTopKOps<T>,
     TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
@@ -136,6 +140,8 @@ export const contracts: readonly Contract[] = [
   identityLossBackwardContract,
   driftLossContract,
   driftLossBackwardContract,
+  surfaceFormsContract,
+  cosineTopKContract,
 ];
 
 export type { Contract } from './contract.ts';
