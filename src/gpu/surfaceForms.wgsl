@@ -22,8 +22,8 @@ fn wordByte(at: u32) -> u32 { return extractBits(words[at / 4u], at % 4u * 8u, 8
 fn pieceByte(at: u32) -> u32 { return extractBits(pieces[at / 4u], at % 4u * 8u, 8u); }
 
 /// The first piece of low..high whose byte at `depth` is at least `byte`; all of them are longer than that.
-fn bisect(from: u32, end: u32, depth: u32, byte: u32) -> u32 {
-  var low = from;
+fn bisect(first: u32, end: u32, depth: u32, byte: u32) -> u32 {
+  var low = first;
   var high = end;
   while (low < high) {
     let middle = low + (high - low) / 2u;

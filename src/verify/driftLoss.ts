@@ -12,9 +12,9 @@ export function driftInputs(
   const next = noise(3);
   const forms = new Int32Array(rows * length).fill(-1);
   for (let n = 0; n < rows; n++) {
-    const pieces = Math.floor((next() + 1) * 1.5) * Math.min(length - 1, 2) + 1;
+    const pieces = 1 + Math.floor((next() + 1) * 1.5);
     for (let j = 0; j < Math.min(pieces, length); j++)
-      forms[n * length + j] = Math.floor(((next() + 1) / 2) * (source + 2));
+      forms[n * length + j] = Math.floor(((next() + 1) / 2) * 1.25 * source);
   }
   return {
     x: tensor([rows, width], noiseArray(rows * width, 1)),
