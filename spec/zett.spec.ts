@@ -180,12 +180,12 @@ describe('sampled tokenizers', () => {
     for (let i = 0; i < 2; i++) sampler.push([prose]);
     const texts = ({ pieces }: { pieces: readonly Uint8Array[] }): string[] =>
       pieces.map((p) => new TextDecoder().decode(p));
-    const one = sampler.sample(300, sampleKey(1, 0));
+    const one = sampler.sample(264, sampleKey(1, 0));
     expect(new Set(one.pieces.filter((p) => p.length === 1).map((p) => p[0])).size).toBe(256);
-    expect(one.pieces).toHaveLength(300);
-    expect(new Set(texts(one).slice(128)).size).toBeGreaterThan(44);
-    expect(texts(sampler.sample(300, sampleKey(1, 0)))).toEqual(texts(one));
-    expect(texts(sampler.sample(300, sampleKey(1, 1)))).not.toEqual(texts(one));
+    expect(one.pieces).toHaveLength(264);
+    expect(new Set(texts(one).slice(256)).size).toBe(8);
+    expect(texts(sampler.sample(264, sampleKey(1, 0)))).toEqual(texts(one));
+    expect(texts(sampler.sample(264, sampleKey(1, 1)))).not.toEqual(texts(one));
     for (let i = 0; i < 2; i++) sampler.push(['zzz yyy xxx']);
     expect(texts(sampler.sample(400, sampleKey(1, 0))).some((t) => t.includes('the'))).toBe(false);
   });
@@ -297,7 +297,7 @@ describe('training', () => {
 
   test('tokens in like surroundings have like vectors', () => {
     // 1 and 2 stand between 3 and 4, 5 and 6 between 7 and 8.
-    const ids = Array.from({ length: 60 }, (_, i) => [3, 1, 4, 3, 2, 4, 7, 5, 8, 7, 6, 8]).flat();
+    const ids = Array.from({ length: 60 }, () => [3, 1, 4, 3, 2, 4, 7, 5, 8, 7, 6, 8]).flat();
     const v = contextVectors(ids, 10, 32, 1).data;
     const cosine = (a: number, b: number): number => {
       let [dot, x, y] = [0, 0, 0];
