@@ -185,7 +185,8 @@ describe('sampled tokenizers', () => {
     expect(one.pieces).toHaveLength(264);
     expect(new Set(texts(one).slice(256)).size).toBe(8);
     expect(texts(sampler.sample(264, sampleKey(1, 0)))).toEqual(texts(one));
-    expect(texts(sampler.sample(264, sampleKey(1, 1)))).not.toEqual(texts(one));
+    const others = [1, 2, 3, 4, 5, 6].map((step) => texts(sampler.sample(264, sampleKey(1, step))).join());
+    expect(new Set(others).size).toBeGreaterThan(1);
     for (let i = 0; i < 2; i++) sampler.push(['zzz yyy xxx']);
     expect(texts(sampler.sample(400, sampleKey(1, 0))).some((t) => t.includes('the'))).toBe(false);
   });
