@@ -7,6 +7,7 @@ import {
   planCrossEntropyLogitsBackward,
 } from './ops/crossEntropy.ts';
 import { planCummax, planCummaxBackward } from './ops/cummax.ts';
+import { planDropout, planDropoutBackward } from './ops/dropout.ts';
 import { planEmbedding, planEmbeddingBackward } from './ops/embedding.ts';
 import { planGatedFfn, planGatedFfnBackward } from './ops/gatedFfn.ts';
 import { planGatherRows, planGatherRowsBackward } from './ops/gatherRows.ts';
@@ -46,6 +47,8 @@ export const plans: {
   crossEntropyLogitsBackward: planCrossEntropyLogitsBackward,
   cummax: planCummax,
   cummaxBackward: planCummaxBackward,
+  dropout: planDropout,
+  dropoutBackward: planDropoutBackward,
   gatedFfn: planGatedFfn,
   gatedFfnBackward: planGatedFfnBackward,
   gradientClip: planGradientClip,

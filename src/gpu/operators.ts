@@ -8,6 +8,7 @@ import {
   crossEntropyLogitsBackward,
 } from './crossEntropy.ts';
 import { cummax, cummaxBackward } from './cummax.ts';
+import { dropout, dropoutBackward } from './dropout.ts';
 import { embedding, embeddingBackward } from './embedding.ts';
 import { gatedFfn, gatedFfnBackward } from './gatedFfn.ts';
 import { gatherRows, gatherRowsBackward } from './gatherRows.ts';
@@ -31,6 +32,8 @@ import { topK, topKBackward } from './topK.ts';
 /** The operators bound to one GPU: what `gpu.ops` is. */
 export function createOps(gpu: Gpu): Ops<GpuTensor> {
   return {
+    dropout: (x, p, key) => dropout(gpu, x, p, key),
+    dropoutBackward: (dy, p, key) => dropoutBackward(gpu, dy, p, key),
     embedding: (table, ids, options) => embedding(gpu, table, ids, options),
     embeddingBackward: (dy, table, ids, options) => embeddingBackward(gpu, dy, table, ids, options),
     add: (a, b) => add(gpu, a, b),

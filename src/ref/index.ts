@@ -7,6 +7,7 @@ export {
   crossEntropyLogitsBackward,
 } from './crossEntropy.ts';
 export { cummax, cummaxBackward } from './cummax.ts';
+export { dropout, dropoutBackward } from './dropout.ts';
 export { embedding, embeddingBackward } from './embedding.ts';
 export { gatedFfn, gatedFfnBackward } from './gatedFfn.ts';
 export { gatherRows, gatherRowsBackward } from './gatherRows.ts';

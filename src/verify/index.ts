@@ -3,6 +3,7 @@ import { cases as add } from './add.ts';
 import type { Case } from './case.ts';
 import { cases as crossEntropy } from './crossEntropy.ts';
 import { cases as cummax } from './cummax.ts';
+import { cases as dropout } from './dropout.ts';
 import { cases as embedding } from './embedding.ts';
 import { cases as gatedFfn } from './gatedFfn.ts';
 import { cases as gatherRows } from './gatherRows.ts';
@@ -36,6 +37,7 @@ export const cases: readonly Case[] = [
   ...crossEntropy,
   ...gradientClip,
   ...adamW,
+  ...dropout,
   ...embedding,
   ...maxState,
   ...layerNorm,

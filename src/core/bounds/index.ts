@@ -9,6 +9,7 @@ import {
   judgeCrossEntropyLogitsBackward,
 } from './crossEntropy.ts';
 import { judgeCummaxBackward } from './cummax.ts';
+import { judgeDropout, judgeDropoutBackward } from './dropout.ts';
 import { judgeEmbeddingBackward } from './embedding.ts';
 import { judgeGatedFfn, judgeGatedFfnBackward } from './gatedFfn.ts';
 import { judgeGatherRowsBackward } from './gatherRows.ts';
@@ -49,6 +50,8 @@ const judges: Readonly<Record<string, Judge>> = {
   crossEntropyLogits: judgeCrossEntropy,
   crossEntropyLogitsBackward: judgeCrossEntropyLogitsBackward,
   cummaxBackward: judgeCummaxBackward,
+  dropout: judgeDropout,
+  dropoutBackward: judgeDropoutBackward,
   embeddingBackward: judgeEmbeddingBackward,
   matmul: judgeMatmul,
   matmulBackward: judgeMatmulBackward,

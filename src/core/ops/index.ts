@@ -10,6 +10,7 @@ import {
   crossEntropyLogitsContract,
 } from './crossEntropy.ts';
 import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax.ts';
+import { type DropoutOps, dropoutBackwardContract, dropoutContract } from './dropout.ts';
 import { type EmbeddingOps, embeddingBackwardContract, embeddingContract } from './embedding.ts';
 import { type GatedFfnOps, gatedFfnBackwardContract, gatedFfnContract } from './gatedFfn.ts';
 import { type GatherRowsOps, gatherRowsBackwardContract, gatherRowsContract } from './gatherRows.ts';
@@ -38,6 +39,7 @@ export interface Ops<T extends AnyTensor>
     AddOps<T>,
     CrossEntropyOps<T>,
     CummaxOps<T>,
+    DropoutOps<T>,
     EmbeddingOps<T>,
     GatedFfnOps<T>,
     GradientClipOps<T>,
@@ -79,6 +81,8 @@ export const contracts: readonly Contract[] = [
   gradientClipContract,
   gradientClipFactorContract,
   adamWContract,
+  dropoutContract,
+  dropoutBackwardContract,
   embeddingContract,
   embeddingBackwardContract,
   maxStateContract,
