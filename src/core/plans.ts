@@ -21,6 +21,7 @@ import { planLayerNorm, planLayerNormBackward } from './ops/layerNorm.ts';
 import { planLerp, planLerpBackward } from './ops/lerp.ts';
 import { planMatmul, planMatmulBackward } from './ops/matmul.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
+import { planMixHeads, planMixHeadsBackward } from './ops/mixHeads.ts';
 import { planRandomBits } from './ops/randomBits.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
@@ -66,6 +67,8 @@ export const plans: {
   topKBackward: planTopKBackward,
   maxState: planMaxState,
   maxStateBackward: planMaxStateBackward,
+  mixHeads: planMixHeads,
+  mixHeadsBackward: planMixHeadsBackward,
   layerNorm: planLayerNorm,
   layerNormBackward: planLayerNormBackward,
   softmax: planSoftmax,

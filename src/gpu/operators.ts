@@ -22,6 +22,7 @@ import { layerNorm, layerNormBackward } from './layerNorm.ts';
 import { lerp, lerpBackward } from './lerp.ts';
 import { matmul, matmulBackward } from './matmul.ts';
 import { maxState, maxStateBackward } from './maxState.ts';
+import { mixHeads, mixHeadsBackward } from './mixHeads.ts';
 import { randomBits } from './randomBits.ts';
 import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
@@ -32,6 +33,8 @@ import { topK, topKBackward } from './topK.ts';
 /** The operators bound to one GPU: what `gpu.ops` is. */
 export function createOps(gpu: Gpu): Ops<GpuTensor> {
   return {
+    mixHeads: (x, weight) => mixHeads(gpu, x, weight),
+    mixHeadsBackward: (dy, x, weight) => mixHeadsBackward(gpu, dy, x, weight),
     dropout: (x, p, key) => dropout(gpu, x, p, key),
     dropoutBackward: (dy, p, key) => dropoutBackward(gpu, dy, p, key),
     embedding: (table, ids, options) => embedding(gpu, table, ids, options),

@@ -21,6 +21,7 @@ export { layerNorm, layerNormBackward } from './layerNorm.ts';
 export { lerp, lerpBackward } from './lerp.ts';
 export { matmul, matmulBackward } from './matmul.ts';
 export { maxState, maxStateBackward } from './maxState.ts';
+export { mixHeads, mixHeadsBackward } from './mixHeads.ts';
 export { randomBits } from './randomBits.ts';
 export { sampleLogits } from './sampleLogits.ts';
 export { softmax, softmaxBackward } from './softmax.ts';

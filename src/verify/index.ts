@@ -16,6 +16,7 @@ import { cases as layerNorm } from './layerNorm.ts';
 import { cases as lerp } from './lerp.ts';
 import { cases as matmul } from './matmul.ts';
 import { cases as maxState } from './maxState.ts';
+import { cases as mixHeads } from './mixHeads.ts';
 import { cases as randomBits } from './randomBits.ts';
 import { cases as sampleLogits } from './sampleLogits.ts';
 import { cases as softmax } from './softmax.ts';
@@ -40,6 +41,7 @@ export const cases: readonly Case[] = [
   ...dropout,
   ...embedding,
   ...maxState,
+  ...mixHeads,
   ...layerNorm,
   ...softmax,
   ...gatherRows,

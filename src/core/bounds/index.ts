@@ -21,6 +21,7 @@ import { judgeLayerNorm, judgeLayerNormBackward } from './layerNorm.ts';
 import { judgeLerp, judgeLerpBackward } from './lerp.ts';
 import { judgeMatmul, judgeMatmulBackward } from './matmul.ts';
 import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
+import { judgeMixHeads, judgeMixHeadsBackward } from './mixHeads.ts';
 import { judgeSampleLogits } from './sampleLogits.ts';
 import { judgeSoftmax, judgeSoftmaxBackward } from './softmax.ts';
 
@@ -65,6 +66,8 @@ const judges: Readonly<Record<string, Judge>> = {
   gradientClipFactor: judgeGradientClip,
   maxState: judgeMaxState,
   maxStateBackward: judgeMaxStateBackward,
+  mixHeads: judgeMixHeads,
+  mixHeadsBackward: judgeMixHeadsBackward,
   hierarchicalAnn: judgeAnn,
   hierarchicalAnnAdd: judgeAnnAdd,
   hierarchicalAnnSearch: judgeAnnSearch,

@@ -28,6 +28,7 @@ import { type LayerNormOps, layerNormBackwardContract, layerNormContract } from 
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
 import { type MatmulOps, matmulBackwardContract, matmulContract } from './matmul.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
+import { type MixHeadsOps, mixHeadsBackwardContract, mixHeadsContract } from './mixHeads.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
@@ -50,6 +51,7 @@ export interface Ops<T extends AnyTensor>
     LerpOps<T>,
     MatmulOps<T>,
     MaxStateOps<T>,
+    MixHeadsOps<T>,
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
     SoftmaxOps<T>,
@@ -87,6 +89,8 @@ export const contracts: readonly Contract[] = [
   embeddingBackwardContract,
   maxStateContract,
   maxStateBackwardContract,
+  mixHeadsContract,
+  mixHeadsBackwardContract,
   kMeansContract,
   hierarchicalAnnContract,
   hierarchicalAnnAddContract,
