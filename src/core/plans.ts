@@ -19,9 +19,12 @@ import type { Ops } from './ops/index.ts';
 import { planKMeans } from './ops/kMeans.ts';
 import { planLayerNorm, planLayerNormBackward } from './ops/layerNorm.ts';
 import { planLerp, planLerpBackward } from './ops/lerp.ts';
+import { planLocalIds } from './ops/localIds.ts';
+import { planMaskBySubVocab, planMaskBySubVocabBackward } from './ops/maskBySubVocab.ts';
 import { planMatmul, planMatmulBackward } from './ops/matmul.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
 import { planMixHeads, planMixHeadsBackward } from './ops/mixHeads.ts';
+import { planPrefixMask, planPrefixMaskBackward, planPrefixMaskRange } from './ops/prefixMask.ts';
 import { planRandomBits } from './ops/randomBits.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
@@ -61,6 +64,9 @@ export const plans: {
   kMeans: planKMeans,
   matmul: planMatmul,
   matmulBackward: planMatmulBackward,
+  prefixMask: planPrefixMask,
+  prefixMaskBackward: planPrefixMaskBackward,
+  prefixMaskRange: planPrefixMaskRange,
   randomBits: planRandomBits,
   sampleLogits: planSampleLogits,
   topK: planTopK,
@@ -77,4 +83,7 @@ export const plans: {
   gatherRowsBackward: planGatherRowsBackward,
   gelu: planGelu,
   geluBackward: planGeluBackward,
+  localIds: planLocalIds,
+  maskBySubVocab: planMaskBySubVocab,
+  maskBySubVocabBackward: planMaskBySubVocabBackward,
 };

@@ -20,9 +20,12 @@ import { hierarchicalAnnSearch } from './hierarchicalAnnSearch.ts';
 import { kMeans } from './kMeans.ts';
 import { layerNorm, layerNormBackward } from './layerNorm.ts';
 import { lerp, lerpBackward } from './lerp.ts';
+import { localIds } from './localIds.ts';
+import { maskBySubVocab, maskBySubVocabBackward } from './maskBySubVocab.ts';
 import { matmul, matmulBackward } from './matmul.ts';
 import { maxState, maxStateBackward } from './maxState.ts';
 import { mixHeads, mixHeadsBackward } from './mixHeads.ts';
+import { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts';
 import { randomBits } from './randomBits.ts';
 import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
@@ -64,6 +67,12 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     kMeans: (points, k, options) => kMeans(gpu, points, k, options),
     matmul: (a, b, options) => matmul(gpu, a, b, options),
     matmulBackward: (dy, a, b, options) => matmulBackward(gpu, dy, a, b, options),
+    prefixMask: (logits, words, offsets, prefixes, prefixOffsets, options) =>
+      prefixMask(gpu, logits, words, offsets, prefixes, prefixOffsets, options),
+    prefixMaskBackward: (dy, words, offsets, prefixes, prefixOffsets, options) =>
+      prefixMaskBackward(gpu, dy, words, offsets, prefixes, prefixOffsets, options),
+    prefixMaskRange: (words, offsets, prefixes, prefixOffsets) =>
+      prefixMaskRange(gpu, words, offsets, prefixes, prefixOffsets),
     randomBits: (key, shape) => randomBits(gpu, key, shape),
     sampleLogits: (logits, options) => sampleLogits(gpu, logits, options),
     topK: (x, k, options) => topK(gpu, x, k, options),
@@ -79,5 +88,8 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     gatherRowsBackward: (dy, table, ids) => gatherRowsBackward(gpu, dy, table, ids),
     gelu: (x, options) => gelu(gpu, x, options),
     geluBackward: (dy, x, options) => geluBackward(gpu, dy, x, options),
+    localIds: (ids, words) => localIds(gpu, ids, words),
+    maskBySubVocab: (logits, words) => maskBySubVocab(gpu, logits, words),
+    maskBySubVocabBackward: (dy, words) => maskBySubVocabBackward(gpu, dy, words),
   };
 }

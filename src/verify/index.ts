@@ -14,9 +14,12 @@ import { cases as hierarchicalAnn } from './hierarchicalAnn.ts';
 import { cases as kMeans } from './kMeans.ts';
 import { cases as layerNorm } from './layerNorm.ts';
 import { cases as lerp } from './lerp.ts';
+import { cases as localIds } from './localIds.ts';
+import { cases as maskBySubVocab } from './maskBySubVocab.ts';
 import { cases as matmul } from './matmul.ts';
 import { cases as maxState } from './maxState.ts';
 import { cases as mixHeads } from './mixHeads.ts';
+import { cases as prefixMask } from './prefixMask.ts';
 import { cases as randomBits } from './randomBits.ts';
 import { cases as sampleLogits } from './sampleLogits.ts';
 import { cases as softmax } from './softmax.ts';
@@ -29,6 +32,7 @@ export const cases: readonly Case[] = [
   ...cummax,
   ...topK,
   ...sampleLogits,
+  ...prefixMask,
   ...kMeans,
   ...hierarchicalAnn,
   ...matmul,
@@ -46,6 +50,8 @@ export const cases: readonly Case[] = [
   ...softmax,
   ...gatherRows,
   ...gelu,
+  ...localIds,
+  ...maskBySubVocab,
 ];
 
 export type { Case } from './case.ts';

@@ -26,9 +26,21 @@ import {
 import { type KMeansOps, kMeansContract } from './kMeans.ts';
 import { type LayerNormOps, layerNormBackwardContract, layerNormContract } from './layerNorm.ts';
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
+import { type LocalIdsOps, localIdsContract } from './localIds.ts';
+import {
+  type MaskBySubVocabOps,
+  maskBySubVocabBackwardContract,
+  maskBySubVocabContract,
+} from './maskBySubVocab.ts';
 import { type MatmulOps, matmulBackwardContract, matmulContract } from './matmul.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
 import { type MixHeadsOps, mixHeadsBackwardContract, mixHeadsContract } from './mixHeads.ts';
+import {
+  type PrefixMaskOps,
+  prefixMaskBackwardContract,
+  prefixMaskContract,
+  prefixMaskRangeContract,
+} from './prefixMask.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
@@ -52,11 +64,14 @@ export interface Ops<T extends AnyTensor>
     MatmulOps<T>,
     MaxStateOps<T>,
     MixHeadsOps<T>,
+    PrefixMaskOps<T>,
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
     SoftmaxOps<T>,
     GatherRowsOps<T>,
     GeluOps<T>,
+    LocalIdsOps<T>,
+    MaskBySubVocabOps<T>,
     TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
@@ -76,6 +91,9 @@ export const contracts: readonly Contract[] = [
   topKContract,
   topKBackwardContract,
   sampleLogitsContract,
+  prefixMaskContract,
+  prefixMaskBackwardContract,
+  prefixMaskRangeContract,
   crossEntropyContract,
   crossEntropyBackwardContract,
   crossEntropyLogitsContract,
@@ -103,6 +121,9 @@ export const contracts: readonly Contract[] = [
   gatherRowsBackwardContract,
   geluContract,
   geluBackwardContract,
+  localIdsContract,
+  maskBySubVocabContract,
+  maskBySubVocabBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';
