@@ -11,6 +11,7 @@ import { planEmbedding, planEmbeddingBackward } from './ops/embedding.ts';
 import { planGatedFfn, planGatedFfnBackward } from './ops/gatedFfn.ts';
 import { planGradientClip, planGradientClipFactor } from './ops/gradientClip.ts';
 import { planGumbelNoise } from './ops/gumbelNoise.ts';
+import { planGumbelTopK, planGumbelTopKBackward, planGumbelTopKRelaxed } from './ops/gumbelTopK.ts';
 import { planAnnAdd, planAnnSearch, planHierarchicalAnn } from './ops/hierarchicalAnn.ts';
 import type { Ops } from './ops/index.ts';
 import { planKMeans } from './ops/kMeans.ts';
@@ -55,6 +56,9 @@ export const plans: {
   kMeans: planKMeans,
   matmul: planMatmul,
   matmulBackward: planMatmulBackward,
+  gumbelTopK: planGumbelTopK,
+  gumbelTopKBackward: planGumbelTopKBackward,
+  gumbelTopKRelaxed: planGumbelTopKRelaxed,
   randomBits: planRandomBits,
   sampleLogits: planSampleLogits,
   topK: planTopK,

@@ -12,6 +12,7 @@ import { embedding, embeddingBackward } from './embedding.ts';
 import { gatedFfn, gatedFfnBackward } from './gatedFfn.ts';
 import { gradientClip, gradientClipFactor } from './gradientClip.ts';
 import { gumbelNoise } from './gumbelNoise.ts';
+import { gumbelTopK, gumbelTopKBackward, gumbelTopKRelaxed } from './gumbelTopK.ts';
 import { hierarchicalAnn, hierarchicalAnnAdd } from './hierarchicalAnn.ts';
 import { hierarchicalAnnSearch } from './hierarchicalAnnSearch.ts';
 import { kMeans } from './kMeans.ts';
@@ -56,6 +57,9 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     kMeans: (points, k, options) => kMeans(gpu, points, k, options),
     matmul: (a, b, options) => matmul(gpu, a, b, options),
     matmulBackward: (dy, a, b, options) => matmulBackward(gpu, dy, a, b, options),
+    gumbelTopK: (logits, k, options) => gumbelTopK(gpu, logits, k, options),
+    gumbelTopKBackward: (dKHot, logits, k, options) => gumbelTopKBackward(gpu, dKHot, logits, k, options),
+    gumbelTopKRelaxed: (logits, k, options) => gumbelTopKRelaxed(gpu, logits, k, options),
     randomBits: (key, shape) => randomBits(gpu, key, shape),
     sampleLogits: (logits, options) => sampleLogits(gpu, logits, options),
     topK: (x, k, options) => topK(gpu, x, k, options),

@@ -11,6 +11,7 @@ export { embedding, embeddingBackward } from './embedding.ts';
 export { gatedFfn, gatedFfnBackward } from './gatedFfn.ts';
 export { gradientClip, gradientClipFactor } from './gradientClip.ts';
 export { gumbelNoise } from './gumbelNoise.ts';
+export { gumbelTopK, gumbelTopKBackward, gumbelTopKRelaxed } from './gumbelTopK.ts';
 export { hierarchicalAnn, hierarchicalAnnAdd } from './hierarchicalAnn.ts';
 export { hierarchicalAnnSearch } from './hierarchicalAnnSearch.ts';
 export { kMeans } from './kMeans.ts';

@@ -7,6 +7,7 @@ import { cases as embedding } from './embedding.ts';
 import { cases as gatedFfn } from './gatedFfn.ts';
 import { cases as gradientClip } from './gradientClip.ts';
 import { cases as gumbelNoise } from './gumbelNoise.ts';
+import { cases as gumbelTopK } from './gumbelTopK.ts';
 import { cases as hierarchicalAnn } from './hierarchicalAnn.ts';
 import { cases as kMeans } from './kMeans.ts';
 import { cases as layerNorm } from './layerNorm.ts';
@@ -24,6 +25,7 @@ export const cases: readonly Case[] = [
   ...gumbelNoise,
   ...cummax,
   ...topK,
+  ...gumbelTopK,
   ...sampleLogits,
   ...kMeans,
   ...hierarchicalAnn,

@@ -12,6 +12,7 @@ import { judgeCummaxBackward } from './cummax.ts';
 import { judgeEmbeddingBackward } from './embedding.ts';
 import { judgeGatedFfn, judgeGatedFfnBackward } from './gatedFfn.ts';
 import { judgeGradientClip } from './gradientClip.ts';
+import { judgeGumbelTopK, judgeGumbelTopKBackward, judgeGumbelTopKRelaxed } from './gumbelTopK.ts';
 import { judgeAnn, judgeAnnAdd, judgeAnnSearch } from './hierarchicalAnn.ts';
 import { judgeKMeans } from './kMeans.ts';
 import { judgeLayerNorm, judgeLayerNormBackward } from './layerNorm.ts';
@@ -52,6 +53,9 @@ const judges: Readonly<Record<string, Judge>> = {
   matmulBackward: judgeMatmulBackward,
   gatedFfn: judgeGatedFfn,
   gatedFfnBackward: judgeGatedFfnBackward,
+  gumbelTopK: judgeGumbelTopK,
+  gumbelTopKBackward: judgeGumbelTopKBackward,
+  gumbelTopKRelaxed: judgeGumbelTopKRelaxed,
   lerp: judgeLerp,
   lerpBackward: judgeLerpBackward,
   sampleLogits: judgeSampleLogits,

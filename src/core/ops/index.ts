@@ -15,6 +15,12 @@ import { type GatedFfnOps, gatedFfnBackwardContract, gatedFfnContract } from './
 import { type GradientClipOps, gradientClipContract, gradientClipFactorContract } from './gradientClip.ts';
 import { type GumbelNoiseOps, gumbelNoiseContract } from './gumbelNoise.ts';
 import {
+  type GumbelTopKOps,
+  gumbelTopKBackwardContract,
+  gumbelTopKContract,
+  gumbelTopKRelaxedContract,
+} from './gumbelTopK.ts';
+import {
   type HierarchicalAnnOps,
   hierarchicalAnnAddContract,
   hierarchicalAnnContract,
@@ -40,6 +46,7 @@ export interface Ops<T extends AnyTensor>
     GatedFfnOps<T>,
     GradientClipOps<T>,
     GumbelNoiseOps<T>,
+    GumbelTopKOps<T>,
     HierarchicalAnnOps<T>,
     KMeansOps<T>,
     LayerNormOps<T>,
@@ -67,6 +74,9 @@ export const contracts: readonly Contract[] = [
   lerpBackwardContract,
   topKContract,
   topKBackwardContract,
+  gumbelTopKContract,
+  gumbelTopKRelaxedContract,
+  gumbelTopKBackwardContract,
   sampleLogitsContract,
   crossEntropyContract,
   crossEntropyBackwardContract,
