@@ -55,7 +55,7 @@ describe('the sampler', () => {
   const phi = [1, 0.2, -0.5, 0.7, -1.2];
   const weights = phi.map(Math.exp);
   const total = weights.reduce((a, b) => a + b, 0);
-  const draws = 12_000;
+  const draws = 5000;
   const drawn = (() => {
     let sample: ReturnType<typeof gumbelTopK> | undefined;
     return () => (sample ??= gumbelTopK(rows(draws, phi), 3, { key: key(2026) }));
@@ -365,9 +365,8 @@ const logit = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom(-1e30, 80, -80, 1e6, -16777216) },
   { weight: 5, arbitrary: fc.float({ min: -8, max: 8, noNaN: true }) },
 );
-const shapes = fc
-  .tuple(fc.constantFrom(1, 2, 3, 70), size(1500))
-  .map(([b, n]) => [b, b > 9 ? Math.min(n, 150) : n]);
+const shapes = (most: number) =>
+  fc.tuple(fc.constantFrom(1, 3, most), size(600)).map(([b, n]) => [b, b > 9 ? Math.min(n, 40) : n]);
 const pattern = (
   element: fc.Arbitrary<number>,
   shape: readonly number[],
@@ -383,23 +382,25 @@ const pattern = (
     ),
   );
 };
-const call = shapes.chain((shape) =>
-  fc.record({
-    inputs: fc.record(
-      {
-        logits: pattern(logit, shape),
-        noise: pattern(
-          fc.oneof(fc.integer({ min: -2, max: 2 }), fc.float({ min: -4, max: 20, noNaN: true })),
-          shape,
-        ),
-        mask: pattern(fc.constantFrom(0, 1, 1, 5), shape, 'u32'),
-      },
-      { requiredKeys: ['logits'] },
-    ),
-    k: fc.oneof(fc.constantFrom(0, Math.min(1, shape[1]!), shape[1]!), fc.nat(shape[1]!)),
-    key: fc.tuple(fc.nat(2 ** 32 - 1), fc.nat(2 ** 32 - 1)),
-  }),
-);
+/** @param most rows */
+const calls = (most: number) =>
+  shapes(most).chain((shape) =>
+    fc.record({
+      inputs: fc.record(
+        {
+          logits: pattern(logit, shape),
+          noise: pattern(
+            fc.oneof(fc.integer({ min: -2, max: 2 }), fc.float({ min: -4, max: 20, noNaN: true })),
+            shape,
+          ),
+          mask: pattern(fc.constantFrom(0, 1, 1, 5), shape, 'u32'),
+        },
+        { requiredKeys: ['logits'] },
+      ),
+      k: fc.oneof(fc.constantFrom(0, Math.min(1, shape[1]!), shape[1]!), fc.nat(shape[1]!)),
+      key: fc.tuple(fc.nat(2 ** 32 - 1), fc.nat(2 ** 32 - 1)),
+    }),
+  );
 
 const probe = `
 // @uses lib/addBits.wgsl
@@ -446,11 +447,11 @@ const inKeys: readonly Mutant[] = [
     from: 'gumbelBits(noiseKey(), counterAt(firstCounter(), row * params.length + index))',
     to: 'gumbelBits(noiseKey(), counterAt(firstCounter(), index))',
   },
-  { name: 'the bound on the noise is too low', from: '110.2104', to: '109.5' },
+  { name: 'the bound on the noise is too low', from: 'select(110.2104', to: 'select(109.0' },
   {
     name: 'the given noise is subtracted',
     from: 'let sum = addBits(bits, added);',
-    to: 'let sum = addBits(bits, added ^ select(0x80000000u, 0u, hasKey()));',
+    to: 'let sum = addBits(bits, added ^ select(0x80000000u, 0u, KEYED));',
   },
   {
     name: 'the mask is ignored',
@@ -474,7 +475,7 @@ const inResults: readonly Mutant[] = [
     from: 'let next = head + result.k;',
     to: 'let next = head + result.k - 1u;',
   },
-  { name: 'a short row has a threshold', from: '&& foundOfRow[row] > result.k &&', to: '&&' },
+  { name: 'counts are those of k + 1', from: 'min(foundOfRow[row], result.k)', to: 'foundOfRow[row]' },
   {
     name: 'weights of the score, not of the logit',
     from: 'logSurvival(logit - bitcast<f32>(kappa))',
@@ -492,11 +493,10 @@ const inResults: readonly Mutant[] = [
   },
 ];
 const inSerial: readonly Mutant[] = [
-  { name: 'ties are all taken', from: 'if (ties == 0u) { continue; }\n        ties--;', to: '' },
   {
-    name: 'what only may reach the threshold counts',
-    from: 'bits ^= select(0u, 1u, key < threshold) << j;',
-    to: '',
+    name: 'the last ties are taken',
+    from: 'if (ties == 0u) { continue; }',
+    to: 'if (ties > 0u) { continue; }',
   },
   {
     name: 'the marks of a chunk go to the one before',
@@ -506,11 +506,15 @@ const inSerial: readonly Mutant[] = [
 ];
 const inTiles: readonly Mutant[] = [
   {
-    name: 'ties are all taken',
-    from: 'if (before.y < mine.y) { candidates[place] = vec2u(key, index); }',
-    to: 'candidates[place] = vec2u(key, index);',
+    name: 'ties share a place',
+    from: 'min(before.y, mine.y)',
+    to: '0u',
   },
-  { name: 'what only may reach the threshold counts', from: 'if (key >= threshold) {', to: 'if (true) {' },
+  {
+    name: 'marks lie too close together',
+    from: 'atomicOr(&words[(i - own.first) / 32u]',
+    to: 'atomicOr(&words[(i - own.first) / 64u]',
+  },
   {
     name: 'short rows are given in order of index',
     from: 'sortEntries(local, params.room, false);',
@@ -524,11 +528,7 @@ const inThreshold: readonly Mutant[] = [
     to: '/ (2.0 + e); }\n  return select(1.0 - 0.5',
   },
   { name: 'Laplace counts twice', from: 'select(1.0 - 0.5 * e, 0.5 * e', to: 'select(1.0 - 0.5 * e, e' },
-  {
-    name: 'one evaluation point is not looked at',
-    from: 'for (var j = 0u; j < 4u; j++) {',
-    to: 'for (var j = 1u; j < 3u; j++) {',
-  },
+  { name: 'a row is done too early', from: 'k * 4.8e-7', to: 'k * 4.8e-3' },
   {
     name: 'a part of 32 elements is dropped',
     from: 'total.value += part.value;\n    total.slope += part.slope;\n    start += 32u * LANES;',
@@ -554,6 +554,40 @@ const inThreshold: readonly Mutant[] = [
     name: 'all rows take the state of the first',
     from: 'let row = states[params.row + piece.row];\n  var total',
     to: 'let row = states[params.row];\n  var total',
+  },
+];
+const inThresholdTiles: readonly Mutant[] = [
+  {
+    name: 'half of the invocations do not count',
+    from: 'for (var d = LANES / 2u; d > 0u; d /= 2u)',
+    to: 'for (var d = LANES / 4u; d > 0u; d /= 2u)',
+  },
+  {
+    name: 'a row looks at its first partial sum alone',
+    from: 'start < count',
+    to: 'start < min(count, 1u)',
+  },
+  {
+    name: 'the sum of another piece',
+    from: 'partials[at] = total',
+    to: 'partials[at - piece.chunk] = total',
+  },
+];
+const inTableTiles: readonly Mutant[] = [
+  {
+    name: 'half of the invocations do not count',
+    from: 'for (var d = LANES / 2u; d > 0u; d /= 2u)',
+    to: 'for (var d = LANES / 4u; d > 0u; d /= 2u)',
+  },
+  {
+    name: 'the largest is the one of the first invocation',
+    from: 'return bestPlace[0];',
+    to: 'return local;',
+  },
+  {
+    name: 'only the last sum counts',
+    from: 'tile[local] += tile[local + d];',
+    to: 'tile[local] = tile[local + d];',
   },
 ];
 const inTables: readonly Mutant[] = [
@@ -587,44 +621,51 @@ const inTables: readonly Mutant[] = [
 ];
 
 describeDevice('the kernels', (gpu, family) => {
-  /** The same adapter, pretending that one binding holds 64 KiB; fresh buffers, which hold no right answers yet. */
-  const narrow = () => openGpu({ family, maxBindingBytes: 65_536, poolBytes: 0 });
+  // A software driver makes a loop of every barrier: where workgroups sort, a few rows are enough.
+  const onGpu = family === 'gpu';
+  const call = calls(onGpu ? 2 : 70);
+
+  /** The same adapter, pretending that one binding holds 32 KiB; fresh buffers, which hold no right answers yet. */
+  const narrow = () => openGpu({ family, maxBindingBytes: 32_768, poolBytes: 0 });
 
   test('select as the reference does, bit for bit, on hard data', async () => {
     await fc.assert(
       fc.asyncProperty(call, fc.boolean(), ({ inputs, k, key }, kHot) =>
         expectTwins(gpu(), 'gumbelTopK', inputs, inputs.noise === undefined ? { k, key, kHot } : { k, kHot }),
       ),
-      { numRuns: 40 },
+      { numRuns: onGpu ? 5 : 10 },
     );
   });
 
   test('select as it does from long rows, whole and in windows', async () => {
     await using small = await narrow();
-    for (const [n, k, scale] of [
-      [20_000, 300, 1],
-      [40_000, 8192, 0.01],
-      [100_003, 5, 10],
-      [33_000, 33_000, 1],
+    for (const [n, k, scale, on] of [
+      [17_500, 300, 1, gpu()],
+      [9003, 70, 0.01, small],
+      [17_001, 8192, 0.01, gpu()],
+      [8200, 8200, 1, small],
     ] as const) {
-      const logits = random([2, n], n, scale);
+      if (onGpu && k !== 70) continue;
+      const logits = random([n], n, scale);
       for (let i = 0; i < n; i += 7) logits.data[i] = Math.round(logits.data[i]!);
-      await expectTwins(gpu(), 'gumbelTopK', { logits }, { k, key: [n, 1], kHot: true });
-      if (n < 40_000) await expectTwins(small, 'gumbelTopK', { logits }, { k, key: [n, 2], kHot: true });
+      // Noise of two digits: hundreds of ties, and cheaper for the reference than a key.
+      const noise = tensor(
+        [n],
+        noiseArray(n, k).map((v) => Math.round(v * 30) / 10),
+      );
+      await expectTwins(on, 'gumbelTopK', { logits, noise }, { k, kHot: true });
     }
-    const logits = random([1, 20_000], 5, 1e-3);
-    const noise = tensor([1, 20_000], gumbelNoise([1, 2], [20_000]).data.map(Math.round));
-    await expectTwins(gpu(), 'gumbelTopK', { logits, noise }, { k: 2000 });
-    await expectTwins(small, 'gumbelTopK', { logits, noise }, { k: 2000 });
+    const logits = random([2, onGpu ? 1100 : 8200], 5, 1e-3);
+    await expectTwins(onGpu ? gpu() : small, 'gumbelTopK', { logits }, { k: 50, key: [1, 2] });
     expect(small.liveTensors).toBe(0);
   });
 
   test('a row alone is the row in a batch', async () => {
-    const logits = random([70, 3000], 21, 2);
-    const noise = gumbelNoise(key(21), [70, 3000]);
+    const logits = random([3, 1100], 21, 2);
+    const noise = random([3, 1100], 22, 3);
     const whole = await runGpu(gpu(), 'gumbelTopK', { logits, noise }, { k: 100 });
-    for (const r of [0, 37, 69]) {
-      const row = (t: Tensor) => tensor([3000], t.data.slice(r * 3000, (r + 1) * 3000));
+    for (const r of [0, 2]) {
+      const row = (t: Tensor) => tensor([1100], t.data.slice(r * 1100, (r + 1) * 1100));
       const alone = await runGpu(gpu(), 'gumbelTopK', { logits: row(logits), noise: row(noise) }, { k: 20 });
       expect(alone.indices!.data).toEqual(whole.indices!.data.slice(r * 100, r * 100 + 20));
     }
@@ -638,7 +679,7 @@ describeDevice('the kernels', (gpu, family) => {
         fc.nat(),
         async ({ inputs, k: any, key }, temperature, seed) => {
           const table = relaxation === 'exactK' || relaxation === 'relaxedTopK';
-          const k = table ? Math.min(any, Math.floor(20_000 / Math.max(inputs.logits.size, 1))) : any;
+          const k = table ? Math.min(any, Math.floor(2500 / Math.max(inputs.logits.size, 1))) : any;
           const options = { k, relaxation, temperature, ...(inputs.noise === undefined ? { key } : {}) };
           await expectTwins(gpu(), 'gumbelTopKRelaxed', inputs, options);
           const dKHot = random(inputs.logits.shape, seed);
@@ -649,23 +690,26 @@ describeDevice('the kernels', (gpu, family) => {
           await expectTwins(gpu(), 'gumbelTopKBackward', sparse, options);
         },
       ),
-      { numRuns: 8 },
+      { numRuns: onGpu ? 2 : 4 },
     );
   });
 
   test('relax long rows, whole and in windows', async () => {
     await using small = await narrow();
+    const n = 9000;
+    const logits = random([2, n], 31, 3);
+    const noise = random([2, n], 34, 2);
+    const dKHot = random([2, n], 32);
+    const { indices } = gumbelTopK(logits, 50, { noise });
+    const sparse = { logits, noise, indices, dKHot: random([2, 50], 33) };
     for (const relaxation of ['thresholdExp', 'thresholdSigmoid', 'thresholdLaplace'] as const) {
-      const logits = random([2, 20_000], 31, 3);
-      const options = { k: 500, relaxation, key: [3, 1], temperature: 0.5 };
-      const dKHot = random([2, 20_000], 32);
-      const { indices } = gumbelTopK(logits, 500, { key: [3, 1] });
-      const sparse = { logits, indices, dKHot: random([2, 500], 33) };
-      for (const on of [gpu(), small]) {
-        await expectTwins(on, 'gumbelTopKRelaxed', { logits }, options);
-        await expectTwins(on, 'gumbelTopKBackward', { logits, dKHot }, options);
-        await expectTwins(on, 'gumbelTopKBackward', sparse, options);
-      }
+      const options = { k: 50, relaxation, temperature: 0.5 };
+      if (!onGpu) await expectTwins(gpu(), 'gumbelTopKRelaxed', { logits, noise }, options);
+      if (onGpu && relaxation !== 'thresholdSigmoid') continue;
+      await expectTwins(small, 'gumbelTopKBackward', { logits, noise, dKHot }, options);
+      if (relaxation !== 'thresholdSigmoid') continue;
+      await expectTwins(small, 'gumbelTopKRelaxed', { logits, noise }, options);
+      await expectTwins(small, 'gumbelTopKBackward', sparse, options);
     }
     expect(small.liveTensors).toBe(0);
   });
@@ -708,69 +752,98 @@ describeDevice('the kernels', (gpu, family) => {
   });
 
   test('give the same bits twice', async () => {
-    for (const c of cases) await expectSameBits(gpu(), c.op, c.inputs(), c.options);
+    for (const c of cases.filter((c) => /^\[[45], /.test(c.shape)))
+      await expectSameBits(gpu(), c.op, c.inputs(), c.options);
   });
 
-  test('wrong kernels are rejected', { timeout: 240_000 }, async () => {
-    await using small = await narrow();
-    await expectKills(small, 'lib/addBits.wgsl', inAddBits, {
-      'sums of all magnitudes': () => compareSums(small),
-    });
+  const logits = random([2, 2000], 53, 6);
+  const dKHot = random([2, 2000], 54);
+  const noise = random([2, 2000], 55);
+  const indices = () => gumbelTopK(logits, 40, { noise }).indices;
+  const twins = (on: Gpu, op: string, inputs: Parameters<typeof compareTwins>[2], options: object) => () =>
+    compareTwins(on, op, inputs, options as Readonly<Record<string, unknown>>);
+  const relaxed = (on: Gpu, relaxation: Relaxation) =>
+    twins(on, 'gumbelTopKRelaxed', { logits }, { k: 400, relaxation, temperature: 0.6 });
+  const gradient = (on: Gpu, relaxation: Relaxation) =>
+    twins(on, 'gumbelTopKBackward', { logits, dKHot }, { k: 400, relaxation, temperature: 0.6 });
+  const few = { logits: random([2, 60], 56, 2), dKHot: random([2, 60], 57) };
+  const tables = (on: Gpu, relaxation: Relaxation, backward = false) => {
+    const options = { k: 9, relaxation, temperature: 0.6 };
+    if (backward) return twins(on, 'gumbelTopKBackward', { logits: few.logits, dKHot: few.dKHot }, options);
+    return twins(on, 'gumbelTopKRelaxed', { logits: few.logits }, options);
+  };
 
-    const long = random([2, 9000], 51, 2);
-    for (let i = 0; i < 18_000; i += 3) long.data[i] = Math.round(long.data[i]!);
+  /** Selections that call for every kernel. The short ones come first, since they need few. */
+  const selections = (on: Gpu) => {
+    const long = random([1, 4500], 51, 2);
+    for (let i = 0; i < 4500; i += 3) long.data[i] = Math.round(long.data[i]!);
+    // Too many ties for any guess, so that the exact threshold is looked for.
+    const ties = tensor(
+      [1, 4500],
+      noiseArray(4500, 58).map((v) => (v > 0 ? 1 : 0)),
+    );
+    const none = tensor([1, 4500], new Float32Array(4500));
     const hard = cases[2]!;
-    const noise = tensor([2, 9000], gumbelNoise([8, 8], [18_000]).data.map(Math.round));
-    const selections = {
-      [hard.label]: () => compareTwins(small, 'gumbelTopK', hard.inputs(), hard.options),
-      'a long row of a key': () =>
-        compareTwins(small, 'gumbelTopK', { logits: long }, { k: 200, key: [4, 4] }),
-      'ties of given noise': () =>
-        compareTwins(small, 'gumbelTopK', { logits: long, noise }, { k: 900, kHot: true }),
+    return {
+      'short rows of a key': twins(on, 'gumbelTopK', { logits: few.logits }, { k: 9, key: [3, 4] }),
       'a refused input': async () => {
-        const logits = random([1, 300], 52);
-        logits.data[17] = Number.NaN;
-        const { counts } = await runGpu(small, 'gumbelTopK', { logits }, { k: 3, key: [1, 1] });
+        const bad = random([1, 200], 52);
+        bad.data[17] = Number.NaN;
+        const { counts } = await runGpu(on, 'gumbelTopK', { logits: bad }, { k: 3, key: [1, 1] });
         return compareExact(tensor([1], [-1], 'i32'), counts!);
       },
+      [hard.label]: twins(on, 'gumbelTopK', hard.inputs(), hard.options!),
+      'long rows of a key': twins(on, 'gumbelTopK', { logits: long }, { k: 200, key: [4, 4] }),
+      'more ties than candidates': twins(
+        on,
+        'gumbelTopK',
+        { logits: ties, noise: none },
+        { k: 50, kHot: true },
+      ),
     };
-    await expectKills(small, 'lib/gumbelTopKKeys.wgsl', inKeys, selections);
-    await expectKills(
-      small,
-      'gumbelTopK.wgsl',
-      family === 'gpu' ? inResults : [...inResults, ...inSerial],
-      selections,
-    );
-    if (family === 'gpu') await expectKills(small, 'gumbelTopK.tiles.wgsl', inTiles, selections);
+  };
 
-    const logits = random([2, 2000], 53, 2);
-    const dKHot = random([2, 2000], 54);
-    const { indices } = gumbelTopK(logits, 40, { noise: tensor([2, 2000], new Float32Array(4000)) });
-    const forward = (relaxation: Relaxation) => () =>
-      compareTwins(small, 'gumbelTopKRelaxed', { logits }, { k: 40, relaxation, temperature: 0.6 });
-    const backward = (relaxation: Relaxation) => () =>
-      compareTwins(small, 'gumbelTopKBackward', { logits, dKHot }, { k: 40, relaxation, temperature: 0.6 });
-    const sparse = { logits, indices, dKHot: random([2, 40], 55) };
-    await expectKills(small, 'gumbelTopK.threshold.wgsl', inThreshold, {
-      exp: forward('thresholdExp'),
-      sigmoid: forward('thresholdSigmoid'),
-      Laplace: forward('thresholdLaplace'),
-      'gradient of the sigmoid': backward('thresholdSigmoid'),
-      'gradient at given positions': () => compareTwins(small, 'gumbelTopKBackward', sparse, { k: 40 }),
-    });
-    const few = { logits: random([2, 60], 56, 2), dKHot: random([2, 60], 57) };
-    const tables = (op: string, relaxation: Relaxation) => () =>
-      compareTwins(small, op, op === 'gumbelTopKRelaxed' ? { logits: few.logits } : few, {
-        k: 9,
-        relaxation,
-        temperature: 0.6,
+  // What the families share is judged in one of them, and what only one has in that one.
+  if (family === 'cpu-vulkan') {
+    test('a wrong sum in integers is rejected', async () => {
+      await expectKills(gpu(), 'lib/addBits.wgsl', inAddBits, {
+        'sums of all magnitudes': () => compareSums(gpu()),
       });
-    await expectKills(small, 'gumbelTopK.tables.wgsl', inTables, {
-      exactK: tables('gumbelTopKRelaxed', 'exactK'),
-      'gradient of exactK': tables('gumbelTopKBackward', 'exactK'),
-      relaxedTopK: tables('gumbelTopKRelaxed', 'relaxedTopK'),
-      'gradient of relaxedTopK': tables('gumbelTopKBackward', 'relaxedTopK'),
     });
-    expect(small.liveTensors).toBe(0);
-  });
+
+    test('wrong selections are rejected', async () => {
+      await using small = await narrow();
+      await expectKills(small, 'lib/gumbelTopKKeys.wgsl', inKeys, selections(small));
+      await expectKills(small, 'gumbelTopK.wgsl', [...inResults, ...inSerial], selections(small));
+    });
+
+    test('wrong relaxations are rejected', async () => {
+      const sparse = { logits, indices: indices(), dKHot: random([2, 40], 59) };
+      await expectKills(gpu(), 'gumbelTopK.threshold.wgsl', inThreshold, {
+        sigmoid: relaxed(gpu(), 'thresholdSigmoid'),
+        Laplace: relaxed(gpu(), 'thresholdLaplace'),
+        'gradient of the sigmoid': gradient(gpu(), 'thresholdSigmoid'),
+        'gradient at given positions': twins(gpu(), 'gumbelTopKBackward', sparse, { k: 40 }),
+      });
+      await expectKills(gpu(), 'gumbelTopK.tables.wgsl', inTables, {
+        exactK: tables(gpu(), 'exactK'),
+        relaxedTopK: tables(gpu(), 'relaxedTopK'),
+        'gradient of exactK': tables(gpu(), 'exactK', true),
+        'gradient of relaxedTopK': tables(gpu(), 'relaxedTopK', true),
+      });
+    });
+  } else {
+    test('wrong tiles are rejected', async () => {
+      await using small = await narrow();
+      const { 'short rows of a key': short, 'more ties than candidates': ties } = selections(small);
+      await expectKills(small, 'gumbelTopK.tiles.wgsl', inTiles, { short: short!, ties: ties! });
+      const line = { logits: random([2100], 61) };
+      await expectKills(gpu(), 'gumbelTopK.threshold.wgsl', inThresholdTiles, {
+        sigmoid: twins(gpu(), 'gumbelTopKRelaxed', line, { k: 5, relaxation: 'thresholdSigmoid' }),
+      });
+      await expectKills(gpu(), 'gumbelTopK.tables.wgsl', inTableTiles, {
+        relaxedTopK: tables(gpu(), 'relaxedTopK'),
+      });
+    });
+  }
 });

@@ -20,6 +20,7 @@ override TILES: bool = false;
 override KIND: u32 = 0u;     // f: 0 min(1, e^y), 1 the sigmoid, 2 the distribution function of Laplace
 override PER: u32 = 16u;     // elements per invocation of the elementwise kernels
 
+override SOURCE: u32 = 0u;   // of the noise
 const SOURCE_NONE = 0u;
 const SOURCE_KEY = 1u;
 const EXCLUDED = 0xff800000u;   // bits of -infinity: a position that takes no part
@@ -44,7 +45,6 @@ struct Params {
   step: u32,         // number of the pass
   temperature: f32,
   inverse: f32,      // 1 / temperature
-  source: u32,       // of the noise
   masked: u32,
   key0: u32,
   key1: u32,
@@ -72,9 +72,9 @@ fn thresholdScores(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups)
     if (i < params.count) {
       let bits = logits[i];
       var out = bits;
-      if (params.source == SOURCE_KEY) {
+      if (SOURCE == SOURCE_KEY) {
         out = addBits(bits, gumbelBits(vec2u(params.key0, params.key1), counterAt(vec2u(params.baseHigh, params.baseLow), i)));
-      } else if (params.source != SOURCE_NONE) {
+      } else if (SOURCE != SOURCE_NONE) {
         out = select(addBits(bits, noise[i]), REFUSED, (noise[i] & REFUSED) == REFUSED);
       }
       let infinite = (bits & REFUSED) == REFUSED || (out & REFUSED) == REFUSED;
@@ -395,7 +395,7 @@ fn thresholdSlots(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) 
   if (index < 0) { slotSlopes[slot] = 0.0; }
   if (inside) {
     let bits = differences[params.origin + row * params.length + u32(index) - params.first];
-    slotSlopes[slot] = select(0.0, slopeAt(bits, state.lambda), state.status == DONE);
+    slotSlopes[slot] = select(0.0, slopeAt(bits, state.lambda), state.status == DONE || state.status == RUNNING);
   }
 }
 

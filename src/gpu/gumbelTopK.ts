@@ -58,13 +58,7 @@ export function gumbelTopK(
     if (rows > 0 && more > 0) {
       const own = ({ a }: { readonly a: number }): number[] => {
         const first = a * length;
-        return [
-          key?.[0] ?? 0,
-          key?.[1] ?? 0,
-          Math.floor(first / 2 ** 32),
-          first >>> 0,
-          key === undefined ? 0 : 1,
-        ];
+        return [key?.[0] ?? 0, key?.[1] ?? 0, Math.floor(first / 2 ** 32), first >>> 0];
       };
       const sizes = {
         outer: rows,
@@ -76,7 +70,8 @@ export function gumbelTopK(
         largest: true,
         maskInner: mask === undefined ? 0 : 1,
       };
-      select(gpu, { ...kernels, x: logits, mask, second: noise, own }, sizes, best);
+      const constants = { KEYED: key === undefined ? 0 : 1 };
+      select(gpu, { ...kernels, constants, x: logits, mask, second: noise, own }, sizes, best);
     }
     const results = {
       indices: gpu.empty('i32', shape),

@@ -4,6 +4,7 @@
 // @uses lib/order.wgsl
 // @uses lib/selection.wgsl
 
+override KEYED: bool = false;    // noise is drawn; otherwise it is read
 override VECTOR: bool = false;   // of no use here: loads are a small part of the work
 
 @group(0) @binding(1) var<storage, read> logits: array<u32>;    // bits of f32
@@ -15,10 +16,9 @@ const NEG_INF_BITS = 0xff800000u;
 const NAN_BITS = 0x7fc00000u;
 const BAD_KEY = 0xffffffffu;    // of inputs that are refused: above all others, so that they show in the results
 
-// Of the operator's own parameters: key words, 64-bit position of the batch's first element, where noise comes from.
+// Of the operator's own parameters: the words of the key, and the 64-bit position of the batch's first element.
 fn noiseKey() -> vec2u { return params.own[0].xy; }
 fn firstCounter() -> vec2u { return params.own[0].zw; }
-fn hasKey() -> bool { return params.own[1].x == 1u; }
 
 /// Where an entry lies in the bound window.
 fn placeOf(row: u32, index: u32) -> u32 { return params.origin + row * params.length + index - params.first; }
@@ -34,7 +34,7 @@ fn keyAt(row: u32, index: u32) -> u32 {
   let bits = logits[place];
   if (bits == NEG_INF_BITS || isMasked(row, index)) { return 0u; }
   var added = 0u;
-  if (hasKey()) { added = gumbelBits(noiseKey(), counterAt(firstCounter(), row * params.length + index)); }
+  if (KEYED) { added = gumbelBits(noiseKey(), counterAt(firstCounter(), row * params.length + index)); }
   else { added = noise[place]; }
   let sum = addBits(bits, added);
   let bad = (bits & INFINITE) == INFINITE || (added & INFINITE) == INFINITE || (sum & INFINITE) == INFINITE;
@@ -56,7 +56,7 @@ fn mayReach(row: u32, index: u32, threshold: f32) -> bool {
   let bits = logits[place];
   var bound = 0.0;
   var margin = 1e-3;
-  if (hasKey()) {
+  if (KEYED) {
     let words = threefry2x32(noiseKey(), counterAt(firstCounter(), row * params.length + index));
     let left = ~(words.x ^ words.y);
     // 110.2104 = (127 + 32) log 2, 8.262958e-8 = log(2) 2^-23

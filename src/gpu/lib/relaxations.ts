@@ -90,10 +90,9 @@ function perturb(
     gpu.dispatch({
       file,
       entry: 'thresholdScores',
-      constants: { LANES: lanes, PER: per },
+      constants: { LANES: lanes, PER: per, SOURCE: source },
       params: paramsOf({
         count,
-        source,
         masked: mask === undefined ? 0 : 1,
         key0: key?.[0] ?? 0,
         key1: key?.[1] ?? 0,
@@ -284,7 +283,6 @@ interface Params {
   readonly step: number;
   readonly temperature: number;
   readonly inverse: number;
-  readonly source: number;
   readonly masked: number;
   readonly key0: number;
   readonly key1: number;
@@ -307,7 +305,6 @@ function paramsOf(p: Partial<Params>): (number | { readonly f32: number })[] {
     p.step ?? 0,
     { f32: p.temperature ?? 1 },
     { f32: p.inverse ?? 1 },
-    p.source ?? 0,
     p.masked ?? 0,
     p.key0 ?? 0,
     p.key1 ?? 0,
