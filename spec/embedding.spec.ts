@@ -64,20 +64,23 @@ const call = (element: fc.Arbitrary<number>) =>
     );
 
 const wrong: readonly Mutant[] = [
-  { name: 'the last token is left out', from: 't < params.tokens; t++', to: 't + 1u < params.tokens; t++' },
-  { name: 'a chain ends after one token', from: 't = previous[t - 1u]', to: 't = 0u' },
-  { name: 'the padding row learns', from: 'row != params.padding', to: 'true' },
   {
     name: 'ids outside read the last row',
     from: 'y[i] = NAN_BITS;',
     to: 'y[i] = tableBits[(params.rows - 1u) * params.width];',
   },
   { name: 'columns are mixed up', from: 'i % params.width];', to: '(i + 1u) % params.width];' },
+  { name: 'the last row is outside', from: 'id < params.rows', to: 'id + 1u < params.rows' },
+];
+const wrongSums: readonly Mutant[] = [
   {
-    name: 'the ids of one share are forgotten',
-    from: 'id % params.shares == share',
-    to: 'id % params.shares == share && share != 1u',
+    name: 'the last token is left out',
+    from: 'j < scatterParams.count',
+    to: 'j + 1u < scatterParams.count',
+    all: true,
   },
+  { name: 'the first token of a row alone counts', from: 'sum += added', to: 'sum = added', all: true },
+  { name: 'the padding row learns', from: '|| id == scatterParams.skip', to: '' },
 ];
 
 describeDevice('the kernel', (gpu) => {
@@ -119,7 +122,7 @@ describeDevice('the kernel', (gpu) => {
   test('wrong kernels are rejected', async () => {
     const [, many] = cases;
     const table = tensor([9, 5], noiseArray(45, 1));
-    await expectKills(gpu(), 'embedding.wgsl', wrong, {
+    await expectKills(gpu(), 'lib/scatterRows.wgsl', wrongSums, {
       'a batch with repeats': () => compareTwins(gpu(), many!.op, many!.inputs(), many!.options),
       'the last token counts': () =>
         compareTwins(gpu(), 'embeddingBackward', {
@@ -134,6 +137,8 @@ describeDevice('the kernel', (gpu) => {
           { dy: tensor([2, 5], noiseArray(10, 2)), table, ids: tensor([2], [3, 8], 'i32') },
           { paddingIndex: 8 },
         ),
+    });
+    await expectKills(gpu(), 'embedding.wgsl', wrong, {
       rows: () => compareTwins(gpu(), 'embedding', { table, ids: tensor([3], [0, 8, 4], 'i32') }),
       'an id outside': async () => {
         const { y } = await runGpu(gpu(), 'embedding', { table, ids: tensor([1], [9], 'i32') });

@@ -1,10 +1,11 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readSafetensors, safetensorsChunks } from '../src/core/formats/safetensors.ts';
 import type { Tensor } from '../src/core/tensor.ts';
+import { type Finished, inProcess } from './support/cli.ts';
 
 // Plan: the commands as people type them, on the reference twin and small sizes. A run that is stopped and resumed, by
 // Ctrl-C or by a kill, gives the losses and the files of an unbroken one, byte for byte; checkpoints of PyTorch go in and
@@ -16,13 +17,13 @@ const oracle = join(root, 'spec/vectors/samOut.safetensors');
 let folder = '';
 const at = (name: string): string => join(folder, name);
 
-function run(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, [main, 'samout', ...args], { encoding: 'utf8', cwd: folder });
+function run(...args: string[]): Promise<Finished> {
+  return inProcess(['samout', ...args], folder);
 }
 
-function ok(...args: string[]): string {
-  const r = run(...args);
-  expect(r.status, r.stderr).toBe(0);
+async function ok(...args: string[]): Promise<string> {
+  const r = await run(...args);
+  expect(r.code, r.stderr).toBe(0);
   return r.stdout;
 }
 
@@ -42,10 +43,10 @@ const small = [
 ];
 const training = ['train', '--text', 'text.txt', ...small];
 
-beforeAll(() => {
+beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'subvocab-samout-'));
   writeFileSync(at('text.txt'), 'The running maximum only ever rises. 最大值只升不降。\n'.repeat(30));
-  ok(...training, '--steps', '24', '--out', 'whole');
+  await ok(...training, '--steps', '24', '--out', 'whole');
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -56,7 +57,7 @@ const same = (a: string, b: string): void => {
 };
 
 describe('train', () => {
-  test('learns, and writes the model, its metrics and its curve', () => {
+  test('learns, and writes the model, its metrics and its curve', async () => {
     const metrics = readFileSync(at('whole/metrics.jsonl'), 'utf8')
       .trim()
       .split('\n')
@@ -67,9 +68,9 @@ describe('train', () => {
     expect(readFileSync(at('whole/loss.html'), 'utf8')).toContain('bits per byte');
   });
 
-  test('resumed, it gives the files of an unbroken run, byte for byte', () => {
-    ok(...training, '--steps', '10', '--out', 'parts');
-    ok('train', '--resume', 'parts', '--out', 'parts', '--steps', '24', '--twin', 'ref');
+  test('resumed, it gives the files of an unbroken run, byte for byte', async () => {
+    await ok(...training, '--steps', '10', '--out', 'parts');
+    await ok('train', '--resume', 'parts', '--out', 'parts', '--steps', '24', '--twin', 'ref');
     same('parts', 'whole');
   });
 
@@ -92,7 +93,7 @@ describe('train', () => {
       expect(code).toBe(signal === 'SIGINT' ? 130 : null);
       const { metadata } = readSafetensors(new Uint8Array(readFileSync(at(`${out}/checkpoint.safetensors`))));
       expect(Number(metadata.get('step'))).toBeGreaterThanOrEqual(4);
-      ok('train', '--resume', out, '--out', out, '--steps', '24', '--twin', 'ref');
+      await ok('train', '--resume', out, '--out', out, '--steps', '24', '--twin', 'ref');
       same(out, 'whole');
     },
   );
@@ -120,21 +121,21 @@ describe('train', () => {
     ],
     [[...training, '--steps', '0', '--out', 'x'], 'must be an integer of at least 1'],
     [[...training, '--steps', '1', '--out', 'x', '--heads', '3'], 'heads is 3; it must divide the width 16'],
-  ])('%j is refused', (args, message) => {
+  ])('%j is refused', async (args, message) => {
     writeFileSync(at('empty.txt'), '');
     writeFileSync(at('short.txt'), 'ab');
     writeFileSync(at('latin.txt'), Buffer.from([0x61, 0xe9, 0x62]));
-    const { status, stderr } = run(...args);
+    const { code, stderr } = await run(...args);
     expect(stderr).toContain(message);
     expect(stderr.trim().split('\n')).toHaveLength(1);
-    expect(status).toBe(2);
+    expect(code).toBe(2);
     expect(existsSync(at('x/checkpoint.safetensors'))).toBe(false);
   });
 
-  test('a damaged checkpoint is refused with the reason', () => {
-    ok(...training, '--steps', '2', '--out', 'damaged');
+  test('a damaged checkpoint is refused with the reason', async () => {
+    await ok(...training, '--steps', '2', '--out', 'damaged');
     truncateSync(at('damaged/checkpoint.safetensors'), 5000);
-    const { status, stderr } = run(
+    const { code, stderr } = await run(
       'train',
       '--resume',
       'damaged',
@@ -145,28 +146,29 @@ describe('train', () => {
       '--twin',
       'ref',
     );
-    expect([status, stderr]).toEqual([2, expect.stringContaining('checkpoint.safetensors')]);
-    const model = run('generate', '--model', 'nowhere', '--prompt', '', '--twin', 'ref');
-    expect([model.status, model.stderr]).toEqual([2, expect.stringContaining('nowhere')]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('checkpoint.safetensors')]);
+    const model = await run('generate', '--model', 'nowhere', '--prompt', '', '--twin', 'ref');
+    expect([model.code, model.stderr]).toEqual([2, expect.stringContaining('nowhere')]);
   });
 });
 
 describe('generate and eval', () => {
-  const generate = (...args: string[]): string =>
+  const generate = (...args: string[]): Promise<string> =>
     ok('generate', '--model', 'whole', '--prompt', '最大', '--max-tokens', '30', '--twin', 'ref', ...args);
 
-  test('the same seed gives the same text, another one another', () => {
-    expect(generate('--seed', '1')).toBe(generate('--seed', '1'));
-    expect(generate('--seed', '1')).not.toBe(generate('--seed', '2'));
-    expect(generate('--temperature', '0')).toBe(generate('--temperature', '0', '--seed', '9'));
-    expect(generate('--seed', '1')).toMatch(/^最大/);
+  test('the same seed gives the same text, another one another', async () => {
+    const first = await generate('--seed', '1');
+    expect(await generate('--seed', '1')).toBe(first);
+    expect(await generate('--seed', '2')).not.toBe(first);
+    expect(await generate('--temperature', '0')).toBe(await generate('--temperature', '0', '--seed', '9'));
+    expect(first).toMatch(/^最大/);
   });
 
-  test('bits per byte of the training text are below those of noise', () => {
+  test('bits per byte of the training text are below those of noise', async () => {
     writeFileSync(at('noise.txt'), 'q#Z@ 7xK!~ %vW^ 0j&* '.repeat(20));
-    const of = (text: string): number =>
-      JSON.parse(ok('eval', '--model', 'whole', '--text', text, '--json', '--twin', 'ref')).bitsPerByte;
-    expect(of('text.txt')).toBeLessThan(of('noise.txt'));
+    const of = async (text: string): Promise<number> =>
+      JSON.parse(await ok('eval', '--model', 'whole', '--text', text, '--json', '--twin', 'ref')).bitsPerByte;
+    expect(await of('text.txt')).toBeLessThan(await of('noise.txt'));
   });
 });
 
@@ -187,10 +189,10 @@ describe('exchange with PyTorch', () => {
     write('tokens.safetensors', [['tokens', all.get('tokens')!]]);
   });
 
-  test('logits of a checkpoint, at once and token by token, bit for bit the same', () => {
+  test('logits of a checkpoint, at once and token by token, bit for bit the same', async () => {
     const args = ['logits', '--checkpoint', 'torch.safetensors', '--ids', 'ids.safetensors', '--twin', 'ref'];
-    ok(...args, '--out', 'a.safetensors');
-    ok(...args, '--out', 'b.safetensors', '--incremental');
+    await ok(...args, '--out', 'a.safetensors');
+    await ok(...args, '--out', 'b.safetensors', '--incremental');
     expect(read(at('b.safetensors')).get('logits')!.data).toEqual(
       read(at('a.safetensors')).get('logits')!.data,
     );
@@ -199,13 +201,31 @@ describe('exchange with PyTorch', () => {
     expect(Math.max(...Array.from(want, (v, i) => Math.abs(v - got[i]!)))).toBeLessThan(2e-5);
   });
 
-  test('fit makes the losses that PyTorch made, and a checkpoint that goes in again', () => {
+  test('fit makes the losses that PyTorch made, and a checkpoint that goes in again', async () => {
     const args = ['--tokens', 'tokens.safetensors', '--twin', 'ref'];
-    ok('fit', '--checkpoint', 'torch.safetensors', ...args, '--steps', '20', '--out', 'after.safetensors');
+    await ok(
+      'fit',
+      '--checkpoint',
+      'torch.safetensors',
+      ...args,
+      '--steps',
+      '20',
+      '--out',
+      'after.safetensors',
+    );
     const want = read(oracle).get('losses')!.data;
     const got = read(at('after.safetensors')).get('losses')!.data;
     for (const [i, v] of want.entries()) expect(Math.abs(got[i]! - v)).toBeLessThan(2e-4);
-    ok('fit', '--checkpoint', 'after.safetensors', ...args, '--steps', '1', '--out', 'again.safetensors');
+    await ok(
+      'fit',
+      '--checkpoint',
+      'after.safetensors',
+      ...args,
+      '--steps',
+      '1',
+      '--out',
+      'again.safetensors',
+    );
   });
 
   test.each([
@@ -220,8 +240,8 @@ describe('exchange with PyTorch', () => {
     ],
     [['--checkpoint', 'torch.safetensors', '--config', 'nonsense'], '--config is not JSON'],
     [['--checkpoint', 'gone.safetensors'], 'gone.safetensors'],
-  ])('%j is refused', (args, message) => {
-    const { status, stderr } = run(
+  ])('%j is refused', async (args, message) => {
+    const { code, stderr } = await run(
       'logits',
       '--ids',
       'ids.safetensors',
@@ -231,7 +251,7 @@ describe('exchange with PyTorch', () => {
       'ref',
       ...args,
     );
-    expect([status, stderr]).toEqual([2, expect.stringContaining(message)]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(message)]);
     expect(existsSync(at('x.safetensors'))).toBe(false);
   });
 });

@@ -5,6 +5,7 @@ import { doctorCommand } from './doctor.ts';
 import { opCommand } from './op.ts';
 import { opsCommand } from './ops.ts';
 import { samoutCommand } from './samout.ts';
+import { tokenizerCommand } from './tokenizer.ts';
 import { verifyCommand } from './verify.ts';
 
 /** The `subvocab` command with all its commands, one file each. They load what they need when they run. */
@@ -21,6 +22,7 @@ export function createProgram(): Command {
     .addCommand(opCommand())
     .addCommand(indexCommand())
     .addCommand(samoutCommand())
+    .addCommand(tokenizerCommand())
     .addHelpText(
       'after',
       `

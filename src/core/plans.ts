@@ -9,6 +9,8 @@ import {
 import { planCummax, planCummaxBackward } from './ops/cummax.ts';
 import { planEmbedding, planEmbeddingBackward } from './ops/embedding.ts';
 import { planGatedFfn, planGatedFfnBackward } from './ops/gatedFfn.ts';
+import { planGatherRows, planGatherRowsBackward } from './ops/gatherRows.ts';
+import { planGelu, planGeluBackward } from './ops/gelu.ts';
 import { planGradientClip, planGradientClipFactor } from './ops/gradientClip.ts';
 import { planGumbelNoise } from './ops/gumbelNoise.ts';
 import { planGumbelTopK, planGumbelTopKBackward, planGumbelTopKRelaxed } from './ops/gumbelTopK.ts';
@@ -17,8 +19,11 @@ import type { Ops } from './ops/index.ts';
 import { planKMeans } from './ops/kMeans.ts';
 import { planLayerNorm, planLayerNormBackward } from './ops/layerNorm.ts';
 import { planLerp, planLerpBackward } from './ops/lerp.ts';
+import { planLocalIds } from './ops/localIds.ts';
+import { planMaskBySubVocab, planMaskBySubVocabBackward } from './ops/maskBySubVocab.ts';
 import { planMatmul, planMatmulBackward } from './ops/matmul.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
+import { planPrefixMask, planPrefixMaskBackward, planPrefixMaskRange } from './ops/prefixMask.ts';
 import { planRandomBits } from './ops/randomBits.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
@@ -59,6 +64,9 @@ export const plans: {
   gumbelTopK: planGumbelTopK,
   gumbelTopKBackward: planGumbelTopKBackward,
   gumbelTopKRelaxed: planGumbelTopKRelaxed,
+  prefixMask: planPrefixMask,
+  prefixMaskBackward: planPrefixMaskBackward,
+  prefixMaskRange: planPrefixMaskRange,
   randomBits: planRandomBits,
   sampleLogits: planSampleLogits,
   topK: planTopK,
@@ -69,4 +77,11 @@ export const plans: {
   layerNormBackward: planLayerNormBackward,
   softmax: planSoftmax,
   softmaxBackward: planSoftmaxBackward,
+  gatherRows: planGatherRows,
+  gatherRowsBackward: planGatherRowsBackward,
+  gelu: planGelu,
+  geluBackward: planGeluBackward,
+  localIds: planLocalIds,
+  maskBySubVocab: planMaskBySubVocab,
+  maskBySubVocabBackward: planMaskBySubVocabBackward,
 };

@@ -10,6 +10,8 @@ import {
 import { cummax, cummaxBackward } from './cummax.ts';
 import { embedding, embeddingBackward } from './embedding.ts';
 import { gatedFfn, gatedFfnBackward } from './gatedFfn.ts';
+import { gatherRows, gatherRowsBackward } from './gatherRows.ts';
+import { gelu, geluBackward } from './gelu.ts';
 import { gradientClip, gradientClipFactor } from './gradientClip.ts';
 import { gumbelNoise } from './gumbelNoise.ts';
 import { gumbelTopK, gumbelTopKBackward, gumbelTopKRelaxed } from './gumbelTopK.ts';
@@ -18,8 +20,11 @@ import { hierarchicalAnnSearch } from './hierarchicalAnnSearch.ts';
 import { kMeans } from './kMeans.ts';
 import { layerNorm, layerNormBackward } from './layerNorm.ts';
 import { lerp, lerpBackward } from './lerp.ts';
+import { localIds } from './localIds.ts';
+import { maskBySubVocab, maskBySubVocabBackward } from './maskBySubVocab.ts';
 import { matmul, matmulBackward } from './matmul.ts';
 import { maxState, maxStateBackward } from './maxState.ts';
+import { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts';
 import { randomBits } from './randomBits.ts';
 import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
@@ -60,6 +65,12 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     gumbelTopK: (logits, k, options) => gumbelTopK(gpu, logits, k, options),
     gumbelTopKBackward: (dKHot, logits, k, options) => gumbelTopKBackward(gpu, dKHot, logits, k, options),
     gumbelTopKRelaxed: (logits, k, options) => gumbelTopKRelaxed(gpu, logits, k, options),
+    prefixMask: (logits, words, offsets, prefixes, prefixOffsets, options) =>
+      prefixMask(gpu, logits, words, offsets, prefixes, prefixOffsets, options),
+    prefixMaskBackward: (dy, words, offsets, prefixes, prefixOffsets, options) =>
+      prefixMaskBackward(gpu, dy, words, offsets, prefixes, prefixOffsets, options),
+    prefixMaskRange: (words, offsets, prefixes, prefixOffsets) =>
+      prefixMaskRange(gpu, words, offsets, prefixes, prefixOffsets),
     randomBits: (key, shape) => randomBits(gpu, key, shape),
     sampleLogits: (logits, options) => sampleLogits(gpu, logits, options),
     topK: (x, k, options) => topK(gpu, x, k, options),
@@ -71,5 +82,12 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     layerNormBackward: (dy, x, gamma, mean, rstd) => layerNormBackward(gpu, dy, x, gamma, mean, rstd),
     softmax: (x, options) => softmax(gpu, x, options),
     softmaxBackward: (dy, y, options) => softmaxBackward(gpu, dy, y, options),
+    gatherRows: (table, ids) => gatherRows(gpu, table, ids),
+    gatherRowsBackward: (dy, table, ids) => gatherRowsBackward(gpu, dy, table, ids),
+    gelu: (x, options) => gelu(gpu, x, options),
+    geluBackward: (dy, x, options) => geluBackward(gpu, dy, x, options),
+    localIds: (ids, words) => localIds(gpu, ids, words),
+    maskBySubVocab: (logits, words) => maskBySubVocab(gpu, logits, words),
+    maskBySubVocabBackward: (dy, words) => maskBySubVocabBackward(gpu, dy, words),
   };
 }

@@ -5,6 +5,7 @@ import {
   requireIds,
 } from '../core/ops/embedding.ts';
 import { allocate, Tensor } from '../core/tensor.ts';
+import { addRows } from './lib/scatterRows.ts';
 
 /**
  * Rows of a table by their ids: y[..., d] = table[ids[...], d].
@@ -38,14 +39,10 @@ export function embeddingBackward(
   ids: Tensor,
   options: EmbeddingOptions = {},
 ): Tensor {
-  const { tokens, rows, width } = planEmbeddingBackward(dy, table, ids, options);
+  const { rows, width } = planEmbeddingBackward(dy, table, ids, options);
   requireIds('embeddingBackward', ids.data, rows);
   const sums = new Float64Array(rows * width);
-  for (let t = 0; t < tokens; t++) {
-    const v = ids.data[t]!;
-    if (v === options.paddingIndex) continue;
-    for (let d = 0; d < width; d++) sums[v * width + d]! += dy.data[t * width + d]!;
-  }
+  addRows(sums, dy.data, ids.data, width, (v) => v === options.paddingIndex);
   const dTable = allocate(table.dtype, rows * width);
   dTable.set(sums);
   return new Tensor(table.dtype, table.shape, dTable);

@@ -5,6 +5,8 @@ import { cases as crossEntropy } from './crossEntropy.ts';
 import { cases as cummax } from './cummax.ts';
 import { cases as embedding } from './embedding.ts';
 import { cases as gatedFfn } from './gatedFfn.ts';
+import { cases as gatherRows } from './gatherRows.ts';
+import { cases as gelu } from './gelu.ts';
 import { cases as gradientClip } from './gradientClip.ts';
 import { cases as gumbelNoise } from './gumbelNoise.ts';
 import { cases as gumbelTopK } from './gumbelTopK.ts';
@@ -12,8 +14,11 @@ import { cases as hierarchicalAnn } from './hierarchicalAnn.ts';
 import { cases as kMeans } from './kMeans.ts';
 import { cases as layerNorm } from './layerNorm.ts';
 import { cases as lerp } from './lerp.ts';
+import { cases as localIds } from './localIds.ts';
+import { cases as maskBySubVocab } from './maskBySubVocab.ts';
 import { cases as matmul } from './matmul.ts';
 import { cases as maxState } from './maxState.ts';
+import { cases as prefixMask } from './prefixMask.ts';
 import { cases as randomBits } from './randomBits.ts';
 import { cases as sampleLogits } from './sampleLogits.ts';
 import { cases as softmax } from './softmax.ts';
@@ -27,6 +32,7 @@ export const cases: readonly Case[] = [
   ...topK,
   ...gumbelTopK,
   ...sampleLogits,
+  ...prefixMask,
   ...kMeans,
   ...hierarchicalAnn,
   ...matmul,
@@ -40,6 +46,10 @@ export const cases: readonly Case[] = [
   ...maxState,
   ...layerNorm,
   ...softmax,
+  ...gatherRows,
+  ...gelu,
+  ...localIds,
+  ...maskBySubVocab,
 ];
 
 export type { Case } from './case.ts';

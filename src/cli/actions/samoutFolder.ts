@@ -1,14 +1,15 @@
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { FormatError } from '../../core/errors.ts';
 import { type OutputFile, openFile } from '../../core/formats/files.ts';
 import { readSafetensors, safetensorsChunks } from '../../core/formats/safetensors.ts';
 import type { Tensor } from '../../core/tensor.ts';
-import { bytesTokenizer } from '../../core/tokenizers/bytes.ts';
 import type { Tokenizer } from '../../core/tokenizers/tokenizer.ts';
 import { type SamOutConfig, samOutConfig } from '../../models/samOut/config.ts';
 import { listParameters, type SamOutParameters } from '../../models/samOut/parameters.ts';
 import { fromStateDict, toStateDict } from '../../models/samOut/stateDict.ts';
 import type { TrainerState } from '../../models/samOut/trainer.ts';
+import { readTokenizer } from './texts.ts';
 
 /** What `train` was called with, as a resumed run needs it. */
 export interface RunSettings {
@@ -34,7 +35,7 @@ export function modelFile(folder: string, { config, parameters, tokenizer }: Sto
   const metadata: [string, string][] = [
     ['format', 'subvocab-samout'],
     ['config', JSON.stringify(config)],
-    ['tokenizer', tokenizer.kind],
+    ...tokenizerMetadata(tokenizer),
   ];
   const dict = Object.entries(toStateDict(parameters));
   return { path: join(folder, 'model.safetensors'), chunks: safetensorsChunks(dict, metadata) };
@@ -56,29 +57,46 @@ export function checkpointFile(
   const metadata: [string, string][] = [
     ['format', 'subvocab-samout-checkpoint'],
     ['config', JSON.stringify(model.config)],
-    ['tokenizer', model.tokenizer.kind],
+    ...tokenizerMetadata(model.tokenizer),
     ['run', JSON.stringify(run)],
     ['step', String(state.step)],
   ];
   return { path: join(folder, 'checkpoint.safetensors'), chunks: safetensorsChunks(dict, metadata) };
 }
 
-/** Read a folder that `train` wrote. @throws FormatError, FileError */
-export function readModel(command: string, folder: string): StoredModel {
+/** The tokenizer's own file, which lies beside the model; none for bytes. */
+export function tokenizerFiles(folder: string, { json }: Tokenizer): OutputFile[] {
+  return json === undefined ? [] : [{ path: join(folder, 'tokenizer.json'), chunks: [json] }];
+}
+
+/** What a model file says of its tokenizer: the hash tells another tokenizer.json from the one it was trained with. */
+function tokenizerMetadata({ kind, json }: Tokenizer): [string, string][] {
+  const hash: [string, string][] = json === undefined ? [] : [['tokenizer_sha256', sha256(json)]];
+  return [['tokenizer', kind], ...hash];
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/**
+ * Read a folder that `train` wrote.
+ * @param tokenizer a tokenizer.json to use in place of the folder's
+ * @throws FormatError, FileError
+ */
+export async function readModel(command: string, folder: string, tokenizer?: string): Promise<StoredModel> {
   const { tensors, metadata, fail } = read(command, join(folder, 'model.safetensors'), 'subvocab-samout');
   const config = configFrom(metadata, fail);
   return {
     config,
     parameters: fromStateDict(config, Object.fromEntries(tensors)),
-    tokenizer: tokenizerFrom(metadata, fail),
+    tokenizer: await tokenizerFrom(command, folder, config, metadata, fail, tokenizer),
   };
 }
 
 /** Read what a run resumes from. @throws FormatError, FileError */
-export function readCheckpoint(
+export async function readCheckpoint(
   command: string,
   folder: string,
-): StoredModel & { readonly state: TrainerState; readonly run: RunSettings } {
+): Promise<StoredModel & { readonly state: TrainerState; readonly run: RunSettings }> {
   const path = join(folder, 'checkpoint.safetensors');
   const { tensors, metadata, fail } = read(command, path, 'subvocab-samout-checkpoint');
   const config = configFrom(metadata, fail);
@@ -104,7 +122,7 @@ export function readCheckpoint(
   return {
     config,
     parameters,
-    tokenizer: tokenizerFrom(metadata, fail),
+    tokenizer: await tokenizerFrom(command, folder, config, metadata, fail),
     state: { step, m: moments('m'), v: moments('v') },
     run,
   };
@@ -133,10 +151,27 @@ function configFrom(
   }
 }
 
-function tokenizerFrom(
+async function tokenizerFrom(
+  command: string,
+  folder: string,
+  config: SamOutConfig,
   metadata: ReadonlyMap<string, string>,
   fail: (reason: string) => FormatError,
-): Tokenizer {
-  if (metadata.get('tokenizer') === 'bytes') return bytesTokenizer;
-  throw fail(`its tokenizer is "${metadata.get('tokenizer')}", which this version cannot read`);
+  other?: string,
+): Promise<Tokenizer> {
+  const kind = metadata.get('tokenizer');
+  if (kind !== 'bytes' && kind !== 'tokenizer.json')
+    throw fail(`its tokenizer is "${kind}", which this version cannot read`);
+  const path = other ?? (kind === 'bytes' ? undefined : join(folder, 'tokenizer.json'));
+  const tokenizer = await readTokenizer(command, path);
+  if (other === undefined && kind === 'tokenizer.json') {
+    if (sha256(tokenizer.json!) !== metadata.get('tokenizer_sha256'))
+      throw fail(`${path} is not the tokenizer that the model was trained with; put that one back`);
+  }
+  if (tokenizer.vocabulary !== config.vocabulary) {
+    throw fail(
+      `the model has a vocabulary of ${config.vocabulary}, but ${path ?? 'bytes'} gives ${tokenizer.vocabulary} ids; use the tokenizer that it was trained with`,
+    );
+  }
+  return tokenizer;
 }

@@ -2,11 +2,10 @@ import { createHash } from 'node:crypto';
 import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Backend } from '../../core/backend.ts';
-import { ArgumentError, FormatError } from '../../core/errors.ts';
-import { openFile, writeFiles } from '../../core/formats/files.ts';
+import { ArgumentError } from '../../core/errors.ts';
+import { writeFiles } from '../../core/formats/files.ts';
 import { foldIn, key } from '../../core/key.ts';
 import { type AnyTensor, type Tensor, tensor } from '../../core/tensor.ts';
-import { bytesTokenizer } from '../../core/tokenizers/bytes.ts';
 import type { Tokenizer } from '../../core/tokenizers/tokenizer.ts';
 import { samOutConfig } from '../../models/samOut/config.ts';
 import { SamOut } from '../../models/samOut/model.ts';
@@ -15,7 +14,14 @@ import { SamOutTrainer } from '../../models/samOut/trainer.ts';
 import { print, progress, say } from '../frame.ts';
 import { type TwinOptions, withBackend } from './backends.ts';
 import { lossCurve, type Metric } from './lossCurve.ts';
-import { checkpointFile, modelFile, type RunSettings, readCheckpoint } from './samoutFolder.ts';
+import {
+  checkpointFile,
+  modelFile,
+  type RunSettings,
+  readCheckpoint,
+  tokenizerFiles,
+} from './samoutFolder.ts';
+import { readText, readTokenizer } from './texts.ts';
 
 const command = 'samout train';
 
@@ -25,6 +31,7 @@ export interface TrainCommandOptions extends TwinOptions {
   readonly out: string;
   readonly resume?: string;
   readonly bytes?: boolean;
+  readonly tokenizer?: string;
   readonly seed: number;
   readonly width: number;
   readonly layers: number;
@@ -39,11 +46,23 @@ export interface TrainCommandOptions extends TwinOptions {
 
 /** `subvocab samout train`: see its help. */
 export async function train(options: TrainCommandOptions): Promise<void> {
-  const before = options.resume === undefined ? undefined : readCheckpoint(command, options.resume);
+  if (options.bytes && options.tokenizer !== undefined)
+    throw new ArgumentError(command, '--bytes and --tokenizer exclude each other');
+  const before = options.resume === undefined ? undefined : await readCheckpoint(command, options.resume);
   const texts = options.text ?? before?.run.text;
   if (texts === undefined || texts.length === 0)
     throw new ArgumentError(command, 'say what to train on: --text FILE...');
-  const tokenizer: Tokenizer = before?.tokenizer ?? bytesTokenizer;
+  const given =
+    before === undefined || options.bytes || options.tokenizer !== undefined
+      ? await readTokenizer(command, options.tokenizer)
+      : before.tokenizer;
+  if (before !== undefined && given.json !== before.tokenizer.json) {
+    throw new ArgumentError(
+      command,
+      `${options.resume} was trained with ${before.tokenizer.json === undefined ? 'bytes' : 'another tokenizer.json'}; a resumed run keeps its tokenizer`,
+    );
+  }
+  const tokenizer = before?.tokenizer ?? given;
   const { ids, bytes } = readTexts(tokenizer, texts);
   const data = createHash('sha256').update(ids).digest('hex');
   if (before !== undefined && before.run.data !== data) {
@@ -116,11 +135,13 @@ async function steps<T extends AnyTensor>(
   const metrics = readMetrics(options.resume).filter((m) => m.step <= trainer.step);
   await writeFiles(command, [{ path: metricsPath, chunks: metrics.map((m) => `${JSON.stringify(m)}\n`) }]);
   const line = progress();
+  let fresh = true;
   const save = async (): Promise<void> => {
     const stored = { config: model.config, parameters: await model.read(), tokenizer };
     const state = await trainer.state();
     const curve = metrics.length > 1 ? await lossCurve(metrics) : undefined;
     await writeFiles(command, [
+      ...(fresh ? tokenizerFiles(options.out, tokenizer) : []),
       checkpointFile(options.out, stored, state, run),
       modelFile(options.out, stored),
       ...(curve === undefined
@@ -130,6 +151,7 @@ async function steps<T extends AnyTensor>(
             { path: join(options.out, 'loss.html'), chunks: [curve.html] },
           ]),
     ]);
+    fresh = false;
   };
 
   // Ctrl-C ends the run after the step at hand, with a checkpoint; a second one ends it at once.
@@ -202,18 +224,13 @@ function readTexts(tokenizer: Tokenizer, paths: readonly string[]): { ids: Int32
   const parts: Int32Array[] = [];
   let bytes = 0;
   for (const path of paths) {
-    using file = openFile(command, path);
-    if (file.size === 0) throw new ArgumentError(command, `${path} is empty; there is nothing to learn from`);
-    const content = new Uint8Array(file.size);
-    file.readInto(0, content);
-    let text: string;
-    try {
-      text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content);
-    } catch {
-      throw new FormatError(command, `${path} is not UTF-8 text`);
+    const { text, bytes: size } = readText(command, path);
+    const encoded = tokenizer.encode(text);
+    if (!tokenizer.restores(text, encoded)) {
+      say(`${path}: the tokens do not say the whole text; the tokenizer changes or drops parts of it`);
     }
-    bytes += content.length;
-    parts.push(Int32Array.of(tokenizer.beginIndex), tokenizer.encode(text));
+    bytes += size;
+    parts.push(Int32Array.of(tokenizer.beginIndex), encoded);
   }
   const ids = new Int32Array(parts.reduce((n, p) => n + p.length, 0));
   let at = 0;

@@ -1,18 +1,19 @@
-import { ArgumentError, FormatError } from '../../core/errors.ts';
-import { openFile } from '../../core/formats/files.ts';
+import { ArgumentError } from '../../core/errors.ts';
 import { key } from '../../core/key.ts';
 import { StreamDecoder } from '../../core/tokenizers/tokenizer.ts';
 import { sequenceNats } from '../../models/samOut/evaluate.ts';
 import { generate } from '../../models/samOut/generate.ts';
 import { SamOut } from '../../models/samOut/model.ts';
-import { print, progress } from '../frame.ts';
+import { print, progress, say } from '../frame.ts';
 import { type TwinOptions, withBackend } from './backends.ts';
 import { readModel } from './samoutFolder.ts';
+import { readText } from './texts.ts';
 
 /** `subvocab samout generate`: the text goes to stdout as it comes. */
 export async function generateText(
   options: TwinOptions & {
     readonly model: string;
+    readonly tokenizer?: string;
     readonly prompt: string;
     readonly maxTokens: number;
     readonly temperature: number;
@@ -22,8 +23,9 @@ export async function generateText(
   },
 ): Promise<void> {
   const command = 'samout generate';
-  const { config, parameters, tokenizer } = readModel(command, options.model);
-  const prompt = Int32Array.from([tokenizer.beginIndex, ...tokenizer.encode(options.prompt)]);
+  const { config, parameters, tokenizer } = await readModel(command, options.model, options.tokenizer);
+  const before = tokenizer.encode(options.prompt);
+  const prompt = concat(Int32Array.of(tokenizer.beginIndex), before);
   const { temperature, topK, topP } = options;
   const sampling = {
     temperature,
@@ -32,7 +34,7 @@ export async function generateText(
   };
   await withBackend(command, options, async (backend) => {
     using model = new SamOut(backend, config, parameters);
-    const decoder = new StreamDecoder(tokenizer);
+    const decoder = new StreamDecoder(tokenizer, before);
     process.stdout.write(options.prompt);
     for await (const id of generate(model, prompt, options.maxTokens, key(options.seed), sampling)) {
       process.stdout.write(decoder.push(id));
@@ -43,26 +45,26 @@ export async function generateText(
 
 /** `subvocab samout eval` */
 export async function evaluate(
-  options: TwinOptions & { readonly model: string; readonly text: string; readonly json?: boolean },
+  options: TwinOptions & {
+    readonly model: string;
+    readonly tokenizer?: string;
+    readonly text: string;
+    readonly json?: boolean;
+  },
 ): Promise<void> {
   const command = 'samout eval';
-  const { config, parameters, tokenizer } = readModel(command, options.model);
-  let text: string;
-  let bytes: number;
-  {
-    using file = openFile(command, options.text);
-    const content = new Uint8Array(file.size);
-    file.readInto(0, content);
-    bytes = content.length;
-    if (bytes === 0)
-      throw new ArgumentError(command, `${options.text} is empty; there is nothing to measure`);
-    try {
-      text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content);
-    } catch {
-      throw new FormatError(command, `${options.text} is not UTF-8 text`);
-    }
+  const { config, parameters, tokenizer } = await readModel(command, options.model, options.tokenizer);
+  const { text, bytes } = readText(command, options.text);
+  const encoded = tokenizer.encode(text);
+  if (encoded.length === 0)
+    throw new ArgumentError(command, `${options.text} has no tokens; there is nothing to measure`);
+  const exact = tokenizer.restores(text, encoded);
+  if (!exact) {
+    say(
+      `${options.text}: the tokens do not say the whole text (its tokenizer changes or drops parts), so the bits per byte are too few`,
+    );
   }
-  const ids = Int32Array.from([tokenizer.beginIndex, ...tokenizer.encode(text)]);
+  const ids = concat(Int32Array.of(tokenizer.beginIndex), encoded);
   const line = progress();
   await withBackend(command, options, async (backend) => {
     using model = new SamOut(backend, config, parameters);
@@ -76,6 +78,7 @@ export async function evaluate(
       nats,
       bitsPerByte: nats / Math.LN2 / bytes,
       natsPerToken: nats / (ids.length - 1),
+      exact,
     };
     print(
       options.json
@@ -83,4 +86,11 @@ export async function evaluate(
         : `${result.bitsPerByte.toFixed(4)} bits per byte over ${bytes} bytes (${result.natsPerToken.toFixed(4)} nats per token)`,
     );
   });
+}
+
+function concat(a: Int32Array, b: Int32Array): Int32Array {
+  const all = new Int32Array(a.length + b.length);
+  all.set(a);
+  all.set(b, a.length);
+  return all;
 }

@@ -11,6 +11,8 @@ import {
 import { judgeCummaxBackward } from './cummax.ts';
 import { judgeEmbeddingBackward } from './embedding.ts';
 import { judgeGatedFfn, judgeGatedFfnBackward } from './gatedFfn.ts';
+import { judgeGatherRowsBackward } from './gatherRows.ts';
+import { judgeGelu, judgeGeluBackward } from './gelu.ts';
 import { judgeGradientClip } from './gradientClip.ts';
 import { judgeGumbelTopK, judgeGumbelTopKBackward, judgeGumbelTopKRelaxed } from './gumbelTopK.ts';
 import { judgeAnn, judgeAnnAdd, judgeAnnSearch } from './hierarchicalAnn.ts';
@@ -72,6 +74,9 @@ const judges: Readonly<Record<string, Judge>> = {
   layerNormBackward: judgeLayerNormBackward,
   softmax: judgeSoftmax,
   softmaxBackward: judgeSoftmaxBackward,
+  gatherRowsBackward: judgeGatherRowsBackward,
+  gelu: judgeGelu,
+  geluBackward: judgeGeluBackward,
 };
 
 /** Compare the outputs of a call of the named operator. */

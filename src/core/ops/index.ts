@@ -12,6 +12,8 @@ import {
 import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax.ts';
 import { type EmbeddingOps, embeddingBackwardContract, embeddingContract } from './embedding.ts';
 import { type GatedFfnOps, gatedFfnBackwardContract, gatedFfnContract } from './gatedFfn.ts';
+import { type GatherRowsOps, gatherRowsBackwardContract, gatherRowsContract } from './gatherRows.ts';
+import { type GeluOps, geluBackwardContract, geluContract } from './gelu.ts';
 import { type GradientClipOps, gradientClipContract, gradientClipFactorContract } from './gradientClip.ts';
 import { type GumbelNoiseOps, gumbelNoiseContract } from './gumbelNoise.ts';
 import {
@@ -29,8 +31,20 @@ import {
 import { type KMeansOps, kMeansContract } from './kMeans.ts';
 import { type LayerNormOps, layerNormBackwardContract, layerNormContract } from './layerNorm.ts';
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
+import { type LocalIdsOps, localIdsContract } from './localIds.ts';
+import {
+  type MaskBySubVocabOps,
+  maskBySubVocabBackwardContract,
+  maskBySubVocabContract,
+} from './maskBySubVocab.ts';
 import { type MatmulOps, matmulBackwardContract, matmulContract } from './matmul.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
+import {
+  type PrefixMaskOps,
+  prefixMaskBackwardContract,
+  prefixMaskContract,
+  prefixMaskRangeContract,
+} from './prefixMask.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
@@ -53,9 +67,14 @@ export interface Ops<T extends AnyTensor>
     LerpOps<T>,
     MatmulOps<T>,
     MaxStateOps<T>,
+    PrefixMaskOps<T>,
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
     SoftmaxOps<T>,
+    GatherRowsOps<T>,
+    GeluOps<T>,
+    LocalIdsOps<T>,
+    MaskBySubVocabOps<T>,
     TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
@@ -78,6 +97,9 @@ export const contracts: readonly Contract[] = [
   gumbelTopKRelaxedContract,
   gumbelTopKBackwardContract,
   sampleLogitsContract,
+  prefixMaskContract,
+  prefixMaskBackwardContract,
+  prefixMaskRangeContract,
   crossEntropyContract,
   crossEntropyBackwardContract,
   crossEntropyLogitsContract,
@@ -97,6 +119,13 @@ export const contracts: readonly Contract[] = [
   layerNormBackwardContract,
   softmaxContract,
   softmaxBackwardContract,
+  gatherRowsContract,
+  gatherRowsBackwardContract,
+  geluContract,
+  geluBackwardContract,
+  localIdsContract,
+  maskBySubVocabContract,
+  maskBySubVocabBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';

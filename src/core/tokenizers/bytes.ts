@@ -29,6 +29,11 @@ export const bytesTokenizer: Tokenizer = {
   beginIndex: 256,
   paddingIndex: 259,
   encode: (text) => Int32Array.from(encoder.encode(text)),
+  restores(text, ids) {
+    const bytes = encoder.encode(text);
+    // Half of a surrogate pair has no bytes of its own in UTF-8.
+    return text.isWellFormed() && bytes.length === ids.length && bytes.every((byte, i) => byte === ids[i]);
+  },
   bytesOf(id) {
     const bytes = single[id] ?? (id >= 256 && id < 268 && Number.isInteger(id) ? none : undefined);
     if (bytes === undefined)

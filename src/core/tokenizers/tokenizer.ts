@@ -14,8 +14,13 @@ export interface Tokenizer {
   encode(text: string): Int32Array;
   /** Bytes of one id; none for special ids. @throws ArgumentError for what is no id */
   bytesOf(id: number): Uint8Array;
-  /** How ids become text where they are not simply bytes: a space that depends on the token before, for instance. */
-  stream?(): TextStream;
+  /** Whether the ids say the whole text. False where it was normalised, or held what the tokenizer does not know. */
+  restores(text: string, ids: Int32Array): boolean;
+  /**
+   * How ids become text where they are not simply bytes: a space that depends on the token before, for instance.
+   * @param before the ids of the text that is to be continued
+   */
+  stream?(before: ArrayLike<number>): TextStream;
 }
 
 /** Ids in, text out, as soon as it is sure. */
@@ -31,9 +36,10 @@ export interface TextStream {
 export class StreamDecoder {
   readonly #stream: TextStream;
 
-  constructor(tokenizer: Tokenizer) {
+  /** @param before the ids of the text that is to be continued; none: a text begins */
+  constructor(tokenizer: Tokenizer, before: ArrayLike<number> = []) {
     const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-    this.#stream = tokenizer.stream?.() ?? {
+    this.#stream = tokenizer.stream?.(before) ?? {
       push: (id) => decoder.decode(tokenizer.bytesOf(id), { stream: true }),
       end: () => decoder.decode(),
     };

@@ -526,14 +526,14 @@ export class Gpu implements AsyncDisposable {
   }
 
   /** Run GPU calls outside of a batch, with their errors collected under the current batch's number. */
-  #scoped<R>(body: () => R): R {
+  #scoped<R>(body: () => R, what = 'a transfer'): R {
     this.device.pushErrorScope('validation');
     this.device.pushErrorScope('out-of-memory');
     this.device.pushErrorScope('internal');
     try {
       return body();
     } finally {
-      this.#collectErrors(this.#batch, 'a transfer');
+      this.#collectErrors(this.#batch, what);
     }
   }
 
@@ -612,7 +612,11 @@ export class Gpu implements AsyncDisposable {
     let pipeline = this.#pipelines.get(id);
     if (pipeline === undefined) {
       const code = linkWgsl(d.file, (file) => this.#source(file));
-      const module = this.device.createShaderModule({ code, label: d.file });
+      // In a scope of its own: what the compiler says comes before the complaints about the pipeline without it.
+      const module = this.#scoped(
+        () => this.device.createShaderModule({ code, label: d.file }),
+        `the compiler of ${d.file}`,
+      );
       const constants = { ...d.constants };
       pipeline = this.device.createComputePipeline({
         layout,

@@ -1,0 +1,19 @@
+import { compareBound, sumBound } from '../bounds.ts';
+import type { Judge } from './index.ts';
+
+/** Each element of the table's gradient is a sum of the m rows of dy that name its row. */
+export const judgeGatherRowsBackward: Judge = ({ inputs, want, got, independent = false }) => {
+  const { dy, ids, table } = inputs;
+  const width = table!.shape.at(-1)!;
+  const sums = new Float64Array(table!.size);
+  const terms = new Float64Array(table!.size);
+  for (let t = 0; t < ids!.size; t++) {
+    if (ids!.data[t]! < 0) continue;
+    for (let d = 0; d < width; d++) {
+      sums[ids!.data[t]! * width + d]! += Math.abs(dy!.data[t * width + d]!);
+      terms[ids!.data[t]! * width + d]! += 1;
+    }
+  }
+  const bound = sumBound(sums, terms, 'gamma_m(2^-23) * sum |dy| over the m rows that name the row');
+  return { dTable: compareBound(want.dTable!, got.dTable!, { ...bound, statistics: independent }) };
+};
