@@ -27,6 +27,7 @@ import { planPrefixMask, planPrefixMaskBackward, planPrefixMaskRange } from './o
 import { planRandomBits } from './ops/randomBits.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
+import { planSplitMinSum } from './ops/splitMinSum.ts';
 import { planTopK, planTopKBackward } from './ops/topK.ts';
 import type { AnyTensor } from './tensor.ts';
 
@@ -77,6 +78,7 @@ export const plans: {
   layerNormBackward: planLayerNormBackward,
   softmax: planSoftmax,
   softmaxBackward: planSoftmaxBackward,
+  splitMinSum: planSplitMinSum,
   gatherRows: planGatherRows,
   gatherRowsBackward: planGatherRowsBackward,
   gelu: planGelu,

@@ -27,4 +27,5 @@ export { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts
 export { randomBits } from './randomBits.ts';
 export { sampleLogits } from './sampleLogits.ts';
 export { softmax, softmaxBackward } from './softmax.ts';
+export { splitMinSum, splitMinSumOf } from './splitMinSum.ts';
 export { topK, topKBackward } from './topK.ts';

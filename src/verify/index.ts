@@ -22,6 +22,7 @@ import { cases as prefixMask } from './prefixMask.ts';
 import { cases as randomBits } from './randomBits.ts';
 import { cases as sampleLogits } from './sampleLogits.ts';
 import { cases as softmax } from './softmax.ts';
+import { cases as splitMinSum } from './splitMinSum.ts';
 import { cases as topK } from './topK.ts';
 
 /** Everything that `subvocab verify` runs, in the order of the table. */
@@ -46,6 +47,7 @@ export const cases: readonly Case[] = [
   ...maxState,
   ...layerNorm,
   ...softmax,
+  ...splitMinSum,
   ...gatherRows,
   ...gelu,
   ...localIds,

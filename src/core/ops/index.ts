@@ -48,6 +48,7 @@ import {
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
+import { type SplitMinSumOps, splitMinSumContract } from './splitMinSum.ts';
 import { type TopKOps, topKBackwardContract, topKContract } from './topK.ts';
 
 /** Every operator, the same on both twins: `ref` is an `Ops<Tensor>`, `gpu.ops` an `Ops<GpuTensor>`. */
@@ -71,6 +72,7 @@ export interface Ops<T extends AnyTensor>
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
     SoftmaxOps<T>,
+    SplitMinSumOps<T>,
     GatherRowsOps<T>,
     GeluOps<T>,
     LocalIdsOps<T>,
@@ -119,6 +121,7 @@ export const contracts: readonly Contract[] = [
   layerNormBackwardContract,
   softmaxContract,
   softmaxBackwardContract,
+  splitMinSumContract,
   gatherRowsContract,
   gatherRowsBackwardContract,
   geluContract,
