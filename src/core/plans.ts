@@ -26,6 +26,7 @@ import { planPrefixMask, planPrefixMaskBackward, planPrefixMaskRange } from './o
 import { planRandomBits } from './ops/randomBits.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
+import { planSubVocabHead, planSubVocabHeadBackward } from './ops/subVocabHead.ts';
 import { planTopK, planTopKBackward } from './ops/topK.ts';
 import type { AnyTensor } from './tensor.ts';
 
@@ -80,4 +81,6 @@ export const plans: {
   localIds: planLocalIds,
   maskBySubVocab: planMaskBySubVocab,
   maskBySubVocabBackward: planMaskBySubVocabBackward,
+  subVocabHead: planSubVocabHead,
+  subVocabHeadBackward: planSubVocabHeadBackward,
 };

@@ -29,6 +29,7 @@ import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
 import { sampleLogits } from './sampleLogits.ts';
 import { softmax, softmaxBackward } from './softmax.ts';
+import { subVocabHead, subVocabHeadBackward } from './subVocabHead.ts';
 import { topK, topKBackward } from './topK.ts';
 
 /** The operators bound to one GPU: what `gpu.ops` is. */
@@ -85,5 +86,8 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     localIds: (ids, words) => localIds(gpu, ids, words),
     maskBySubVocab: (logits, words) => maskBySubVocab(gpu, logits, words),
     maskBySubVocabBackward: (dy, words) => maskBySubVocabBackward(gpu, dy, words),
+    subVocabHead: (x, table, words, options) => subVocabHead(gpu, x, table, words, options),
+    subVocabHeadBackward: (dLogits, x, table, words, options) =>
+      subVocabHeadBackward(gpu, dLogits, x, table, words, options),
   };
 }

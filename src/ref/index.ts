@@ -26,4 +26,5 @@ export { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts
 export { randomBits } from './randomBits.ts';
 export { sampleLogits } from './sampleLogits.ts';
 export { softmax, softmaxBackward } from './softmax.ts';
+export { subVocabHead, subVocabHeadBackward } from './subVocabHead.ts';
 export { topK, topKBackward } from './topK.ts';

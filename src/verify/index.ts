@@ -21,6 +21,7 @@ import { cases as prefixMask } from './prefixMask.ts';
 import { cases as randomBits } from './randomBits.ts';
 import { cases as sampleLogits } from './sampleLogits.ts';
 import { cases as softmax } from './softmax.ts';
+import { cases as subVocabHead } from './subVocabHead.ts';
 import { cases as topK } from './topK.ts';
 
 /** Everything that `subvocab verify` runs, in the order of the table. */
@@ -48,6 +49,7 @@ export const cases: readonly Case[] = [
   ...gelu,
   ...localIds,
   ...maskBySubVocab,
+  ...subVocabHead,
 ];
 
 export type { Case } from './case.ts';

@@ -22,6 +22,7 @@ import { judgeMatmul, judgeMatmulBackward } from './matmul.ts';
 import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
 import { judgeSampleLogits } from './sampleLogits.ts';
 import { judgeSoftmax, judgeSoftmaxBackward } from './softmax.ts';
+import { judgeSubVocabHead, judgeSubVocabHeadBackward } from './subVocabHead.ts';
 
 /** One call of an operator with what one twin wanted and the other got, tensors by the contract's names. */
 export interface Call {
@@ -73,6 +74,8 @@ const judges: Readonly<Record<string, Judge>> = {
   gatherRowsBackward: judgeGatherRowsBackward,
   gelu: judgeGelu,
   geluBackward: judgeGeluBackward,
+  subVocabHead: judgeSubVocabHead,
+  subVocabHeadBackward: judgeSubVocabHeadBackward,
 };
 
 /** Compare the outputs of a call of the named operator. */

@@ -42,6 +42,7 @@ import {
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
+import { type SubVocabHeadOps, subVocabHeadBackwardContract, subVocabHeadContract } from './subVocabHead.ts';
 import { type TopKOps, topKBackwardContract, topKContract } from './topK.ts';
 
 /** Every operator, the same on both twins: `ref` is an `Ops<Tensor>`, `gpu.ops` an `Ops<GpuTensor>`. */
@@ -68,6 +69,7 @@ export interface Ops<T extends AnyTensor>
     GeluOps<T>,
     LocalIdsOps<T>,
     MaskBySubVocabOps<T>,
+    SubVocabHeadOps<T>,
     TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
@@ -116,6 +118,8 @@ export const contracts: readonly Contract[] = [
   localIdsContract,
   maskBySubVocabContract,
   maskBySubVocabBackwardContract,
+  subVocabHeadContract,
+  subVocabHeadBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';
