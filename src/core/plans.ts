@@ -24,6 +24,7 @@ import { planMatmul, planMatmulBackward } from './ops/matmul.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
 import { planPrefixMask, planPrefixMaskBackward, planPrefixMaskRange } from './ops/prefixMask.ts';
 import { planRandomBits } from './ops/randomBits.ts';
+import { planSampledCrossEntropy, planSampledCrossEntropyBackward } from './ops/sampledCrossEntropy.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
 import { planSubVocabHead, planSubVocabHeadBackward } from './ops/subVocabHead.ts';
@@ -83,4 +84,6 @@ export const plans: {
   maskBySubVocabBackward: planMaskBySubVocabBackward,
   subVocabHead: planSubVocabHead,
   subVocabHeadBackward: planSubVocabHeadBackward,
+  sampledCrossEntropy: planSampledCrossEntropy,
+  sampledCrossEntropyBackward: planSampledCrossEntropyBackward,
 };

@@ -27,6 +27,7 @@ import { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts
 import { randomBits } from './randomBits.ts';
 import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
+import { sampledCrossEntropy, sampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 import { sampleLogits } from './sampleLogits.ts';
 import { softmax, softmaxBackward } from './softmax.ts';
 import { subVocabHead, subVocabHeadBackward } from './subVocabHead.ts';
@@ -89,5 +90,9 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     subVocabHead: (x, table, words, options) => subVocabHead(gpu, x, table, words, options),
     subVocabHeadBackward: (dLogits, x, table, words, options) =>
       subVocabHeadBackward(gpu, dLogits, x, table, words, options),
+    sampledCrossEntropy: (x, table, words, targets, options) =>
+      sampledCrossEntropy(gpu, x, table, words, targets, options),
+    sampledCrossEntropyBackward: (dLoss, x, table, words, targets, lse, count, options) =>
+      sampledCrossEntropyBackward(gpu, dLoss, x, table, words, targets, lse, count, options),
   };
 }

@@ -24,6 +24,7 @@ export { matmul, matmulBackward } from './matmul.ts';
 export { maxState, maxStateBackward } from './maxState.ts';
 export { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts';
 export { randomBits } from './randomBits.ts';
+export { sampledCrossEntropy, sampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 export { sampleLogits } from './sampleLogits.ts';
 export { softmax, softmaxBackward } from './softmax.ts';
 export { subVocabHead, subVocabHeadBackward } from './subVocabHead.ts';

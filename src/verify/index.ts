@@ -19,6 +19,7 @@ import { cases as matmul } from './matmul.ts';
 import { cases as maxState } from './maxState.ts';
 import { cases as prefixMask } from './prefixMask.ts';
 import { cases as randomBits } from './randomBits.ts';
+import { cases as sampledCrossEntropy } from './sampledCrossEntropy.ts';
 import { cases as sampleLogits } from './sampleLogits.ts';
 import { cases as softmax } from './softmax.ts';
 import { cases as subVocabHead } from './subVocabHead.ts';
@@ -50,6 +51,7 @@ export const cases: readonly Case[] = [
   ...localIds,
   ...maskBySubVocab,
   ...subVocabHead,
+  ...sampledCrossEntropy,
 ];
 
 export type { Case } from './case.ts';

@@ -20,6 +20,7 @@ import { judgeLayerNorm, judgeLayerNormBackward } from './layerNorm.ts';
 import { judgeLerp, judgeLerpBackward } from './lerp.ts';
 import { judgeMatmul, judgeMatmulBackward } from './matmul.ts';
 import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
+import { judgeSampledCrossEntropy, judgeSampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 import { judgeSampleLogits } from './sampleLogits.ts';
 import { judgeSoftmax, judgeSoftmaxBackward } from './softmax.ts';
 import { judgeSubVocabHead, judgeSubVocabHeadBackward } from './subVocabHead.ts';
@@ -76,6 +77,8 @@ const judges: Readonly<Record<string, Judge>> = {
   geluBackward: judgeGeluBackward,
   subVocabHead: judgeSubVocabHead,
   subVocabHeadBackward: judgeSubVocabHeadBackward,
+  sampledCrossEntropy: judgeSampledCrossEntropy,
+  sampledCrossEntropyBackward: judgeSampledCrossEntropyBackward,
 };
 
 /** Compare the outputs of a call of the named operator. */

@@ -40,6 +40,11 @@ import {
   prefixMaskRangeContract,
 } from './prefixMask.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
+import {
+  type SampledCrossEntropyOps,
+  sampledCrossEntropyBackwardContract,
+  sampledCrossEntropyContract,
+} from './sampledCrossEntropy.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
 import { type SubVocabHeadOps, subVocabHeadBackwardContract, subVocabHeadContract } from './subVocabHead.ts';
@@ -70,6 +75,7 @@ export interface Ops<T extends AnyTensor>
     LocalIdsOps<T>,
     MaskBySubVocabOps<T>,
     SubVocabHeadOps<T>,
+    SampledCrossEntropyOps<T>,
     TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
@@ -120,6 +126,8 @@ export const contracts: readonly Contract[] = [
   maskBySubVocabBackwardContract,
   subVocabHeadContract,
   subVocabHeadBackwardContract,
+  sampledCrossEntropyContract,
+  sampledCrossEntropyBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';
