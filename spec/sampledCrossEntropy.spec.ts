@@ -147,6 +147,7 @@ describe('bad calls are refused before any work', () => {
       'targets has 4 at element 1; there are 4 words',
     ],
     [() => sampledCrossEntropy(x, table, ids([1], -2), targets), 'words has -2 at element 0'],
+    [() => sampledCrossEntropy(x, table, ids([3], 1, 3, 1), targets), 'words has 1 twice in row 0'],
     [
       () => sampledCrossEntropy(x, table, words, targets, { correction: 'tf' }),
       'correction "tf" needs targetLogInclusion',

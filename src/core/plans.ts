@@ -14,6 +14,7 @@ import { planGelu, planGeluBackward } from './ops/gelu.ts';
 import { planGradientClip, planGradientClipFactor } from './ops/gradientClip.ts';
 import { planGumbelNoise } from './ops/gumbelNoise.ts';
 import { planAnnAdd, planAnnSearch, planHierarchicalAnn } from './ops/hierarchicalAnn.ts';
+import { planInclusionLoss, planInclusionLossBackward } from './ops/inclusionLoss.ts';
 import type { Ops } from './ops/index.ts';
 import { planKMeans } from './ops/kMeans.ts';
 import { planLayerNorm, planLayerNormBackward } from './ops/layerNorm.ts';
@@ -22,6 +23,7 @@ import { planLocalIds } from './ops/localIds.ts';
 import { planMaskBySubVocab, planMaskBySubVocabBackward } from './ops/maskBySubVocab.ts';
 import { planMatmul, planMatmulBackward } from './ops/matmul.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
+import { planPoolQuery, planPoolQueryBackward } from './ops/poolQuery.ts';
 import { planPrefixMask, planPrefixMaskBackward, planPrefixMaskRange } from './ops/prefixMask.ts';
 import { planRandomBits } from './ops/randomBits.ts';
 import { planSampledCrossEntropy, planSampledCrossEntropyBackward } from './ops/sampledCrossEntropy.ts';
@@ -86,4 +88,8 @@ export const plans: {
   subVocabHeadBackward: planSubVocabHeadBackward,
   sampledCrossEntropy: planSampledCrossEntropy,
   sampledCrossEntropyBackward: planSampledCrossEntropyBackward,
+  poolQuery: planPoolQuery,
+  poolQueryBackward: planPoolQueryBackward,
+  inclusionLoss: planInclusionLoss,
+  inclusionLossBackward: planInclusionLossBackward,
 };

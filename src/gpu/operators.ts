@@ -16,6 +16,7 @@ import { gradientClip, gradientClipFactor } from './gradientClip.ts';
 import { gumbelNoise } from './gumbelNoise.ts';
 import { hierarchicalAnn, hierarchicalAnnAdd } from './hierarchicalAnn.ts';
 import { hierarchicalAnnSearch } from './hierarchicalAnnSearch.ts';
+import { inclusionLoss, inclusionLossBackward } from './inclusionLoss.ts';
 import { kMeans } from './kMeans.ts';
 import { layerNorm, layerNormBackward } from './layerNorm.ts';
 import { lerp, lerpBackward } from './lerp.ts';
@@ -23,6 +24,7 @@ import { localIds } from './localIds.ts';
 import { maskBySubVocab, maskBySubVocabBackward } from './maskBySubVocab.ts';
 import { matmul, matmulBackward } from './matmul.ts';
 import { maxState, maxStateBackward } from './maxState.ts';
+import { poolQuery, poolQueryBackward } from './poolQuery.ts';
 import { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts';
 import { randomBits } from './randomBits.ts';
 import type { Gpu } from './runtime/gpu.ts';
@@ -94,5 +96,11 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
       sampledCrossEntropy(gpu, x, table, words, targets, options),
     sampledCrossEntropyBackward: (dLoss, x, table, words, targets, lse, count, options) =>
       sampledCrossEntropyBackward(gpu, dLoss, x, table, words, targets, lse, count, options),
+    poolQuery: (x, positions, options) => poolQuery(gpu, x, positions, options),
+    poolQueryBackward: (dQueries, x, positions, options) =>
+      poolQueryBackward(gpu, dQueries, x, positions, options),
+    inclusionLoss: (scores, targets, k, options) => inclusionLoss(gpu, scores, targets, k, options),
+    inclusionLossBackward: (dLoss, scores, targets, k, count, threshold, rival, options) =>
+      inclusionLossBackward(gpu, dLoss, scores, targets, k, count, threshold, rival, options),
   };
 }

@@ -168,12 +168,21 @@ function logSumExp(terms: readonly Term[]): number {
 
 function requireContents(
   op: string,
-  { words: n, ignoreIndex }: SampledCrossEntropyPlan,
+  { words: n, rows, k, ignoreIndex }: SampledCrossEntropyPlan,
   words: Tensor,
   targets: Tensor,
   { gates }: SampledCrossEntropyOptions<Tensor>,
 ): void {
   requireRows(op, 'words', words.data, n);
+  for (let row = 0; row < rows; row++) {
+    const own = words.data.subarray(row * k, (row + 1) * k).filter((word) => word >= 0);
+    if (new Set(own).size === own.length) continue;
+    const again = own.find((word, j) => own.indexOf(word) < j);
+    throw new ArgumentError(
+      op,
+      `words has ${again} twice in row ${row}; the words of a row must be distinct`,
+    );
+  }
   const bad = targets.data.findIndex((t) => t !== ignoreIndex && !(t >= 0 && t < n));
   if (bad >= 0) {
     throw new ArgumentError(

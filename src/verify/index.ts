@@ -10,6 +10,7 @@ import { cases as gelu } from './gelu.ts';
 import { cases as gradientClip } from './gradientClip.ts';
 import { cases as gumbelNoise } from './gumbelNoise.ts';
 import { cases as hierarchicalAnn } from './hierarchicalAnn.ts';
+import { cases as inclusionLoss } from './inclusionLoss.ts';
 import { cases as kMeans } from './kMeans.ts';
 import { cases as layerNorm } from './layerNorm.ts';
 import { cases as lerp } from './lerp.ts';
@@ -17,6 +18,7 @@ import { cases as localIds } from './localIds.ts';
 import { cases as maskBySubVocab } from './maskBySubVocab.ts';
 import { cases as matmul } from './matmul.ts';
 import { cases as maxState } from './maxState.ts';
+import { cases as poolQuery } from './poolQuery.ts';
 import { cases as prefixMask } from './prefixMask.ts';
 import { cases as randomBits } from './randomBits.ts';
 import { cases as sampledCrossEntropy } from './sampledCrossEntropy.ts';
@@ -52,6 +54,8 @@ export const cases: readonly Case[] = [
   ...maskBySubVocab,
   ...subVocabHead,
   ...sampledCrossEntropy,
+  ...poolQuery,
+  ...inclusionLoss,
 ];
 
 export type { Case } from './case.ts';

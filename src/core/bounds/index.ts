@@ -15,11 +15,13 @@ import { judgeGatherRowsBackward } from './gatherRows.ts';
 import { judgeGelu, judgeGeluBackward } from './gelu.ts';
 import { judgeGradientClip } from './gradientClip.ts';
 import { judgeAnn, judgeAnnAdd, judgeAnnSearch } from './hierarchicalAnn.ts';
+import { judgeInclusionLoss, judgeInclusionLossBackward } from './inclusionLoss.ts';
 import { judgeKMeans } from './kMeans.ts';
 import { judgeLayerNorm, judgeLayerNormBackward } from './layerNorm.ts';
 import { judgeLerp, judgeLerpBackward } from './lerp.ts';
 import { judgeMatmul, judgeMatmulBackward } from './matmul.ts';
 import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
+import { judgePoolQuery, judgePoolQueryBackward } from './poolQuery.ts';
 import { judgeSampledCrossEntropy, judgeSampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 import { judgeSampleLogits } from './sampleLogits.ts';
 import { judgeSoftmax, judgeSoftmaxBackward } from './softmax.ts';
@@ -79,6 +81,10 @@ const judges: Readonly<Record<string, Judge>> = {
   subVocabHeadBackward: judgeSubVocabHeadBackward,
   sampledCrossEntropy: judgeSampledCrossEntropy,
   sampledCrossEntropyBackward: judgeSampledCrossEntropyBackward,
+  poolQuery: judgePoolQuery,
+  poolQueryBackward: judgePoolQueryBackward,
+  inclusionLoss: judgeInclusionLoss,
+  inclusionLossBackward: judgeInclusionLossBackward,
 };
 
 /** Compare the outputs of a call of the named operator. */

@@ -22,6 +22,11 @@ import {
   hierarchicalAnnContract,
   hierarchicalAnnSearchContract,
 } from './hierarchicalAnn.ts';
+import {
+  type InclusionLossOps,
+  inclusionLossBackwardContract,
+  inclusionLossContract,
+} from './inclusionLoss.ts';
 import { type KMeansOps, kMeansContract } from './kMeans.ts';
 import { type LayerNormOps, layerNormBackwardContract, layerNormContract } from './layerNorm.ts';
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
@@ -33,6 +38,7 @@ import {
 } from './maskBySubVocab.ts';
 import { type MatmulOps, matmulBackwardContract, matmulContract } from './matmul.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
+import { type PoolQueryOps, poolQueryBackwardContract, poolQueryContract } from './poolQuery.ts';
 import {
   type PrefixMaskOps,
   prefixMaskBackwardContract,
@@ -76,6 +82,8 @@ export interface Ops<T extends AnyTensor>
     MaskBySubVocabOps<T>,
     SubVocabHeadOps<T>,
     SampledCrossEntropyOps<T>,
+    PoolQueryOps<T>,
+    InclusionLossOps<T>,
     TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
@@ -128,6 +136,10 @@ export const contracts: readonly Contract[] = [
   subVocabHeadBackwardContract,
   sampledCrossEntropyContract,
   sampledCrossEntropyBackwardContract,
+  poolQueryContract,
+  poolQueryBackwardContract,
+  inclusionLossContract,
+  inclusionLossBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';

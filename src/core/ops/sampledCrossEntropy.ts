@@ -111,7 +111,7 @@ export const sampledCrossEntropyContract: Contract = {
   options,
   outputs: lossFields,
   accuracy: 'each logit within gamma_D |x||table|; then as crossEntropy',
-  edge: 'words are distinct within a row; a target among the words (an accidental hit) counts once; all N words without inclusion give the full softmax; -1 is no word; a target that is no word: an error of the reference, loss NaN on the GPU; no token counts: loss 0',
+  edge: 'words are distinct within a row (the reference refuses others); a target among the words (an accidental hit) counts once; all N words without inclusion give the full softmax; -1 is no word; a target that is no word: an error of the reference, loss NaN on the GPU; no token counts: loss 0',
   source:
     'Kool et al. (2019), the weights p / q; Jean et al. (2015) and tf.nn.sampled_softmax_loss for the other convention',
 };
