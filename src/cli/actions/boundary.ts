@@ -1,5 +1,6 @@
 import { checkOutputs, writeFiles } from '../../core/formats/files.ts';
 import { boundaryCurve, type CurvePoint } from '../../models/boundary/curve.ts';
+import { refBackend } from '../../ref/backend.ts';
 import { print, progress, say } from '../frame.ts';
 import { type TwinOptions, withBackend } from './backends.ts';
 import { readText } from './texts.ts';
@@ -30,7 +31,8 @@ export async function boundary(
   const line = progress();
   const points: CurvePoint[] = [];
   await withBackend(command, options, async (backend) => {
-    for await (const point of boundaryCurve(backend, text, settings, (what) => line.show(what))) {
+    const what = (text: string): void => line.show(text);
+    for await (const point of boundaryCurve(backend, refBackend, text, settings, what)) {
       line.clear();
       points.push(point);
       print(options.json ? JSON.stringify(point) : describePoint(point));

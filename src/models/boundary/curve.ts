@@ -65,10 +65,13 @@ interface Cut {
  * after the cut was. The oracle over the same model says what an answer free of tokens would have been.
  *
  * Each size trains two models: on the tokenizer's own segmentation, and on drawn ones (rung `stochastic`).
+ * @param backend where the models are trained
+ * @param asked where they are asked, one short step at a time, which the references do faster than a GPU
  * @param progress told what is being done
  */
-export async function* boundaryCurve<T extends AnyTensor>(
+export async function* boundaryCurve<T extends AnyTensor, U extends AnyTensor>(
   backend: Backend<T>,
+  asked: Backend<U>,
   text: string,
   settings: CurveSettings,
   progress: (what: string) => void = () => {},
@@ -98,7 +101,8 @@ export async function* boundaryCurve<T extends AnyTensor>(
           `vocabulary ${size}${ids === drawn ? ', drawn segmentations' : ''}: step ${step} of ${settings.steps}, loss ${loss.toFixed(3)}`,
         ),
       );
-      yield* measure(model, tokenizer, words, cuts, rungs, settings, {
+      using copy = new SamOut(asked, model.config, await model.read());
+      yield* measure(copy, tokenizer, words, cuts, rungs, settings, {
         bytesPerToken: new TextEncoder().encode(training).length / ids.length,
         progress: (done) => progress(`vocabulary ${size}: ${done} of ${cuts.length} cuts`),
       });
