@@ -115,10 +115,10 @@ describeDevice('the kernel', (gpu) => {
     await expectKills(gpu(), 'maskBySubVocab.wgsl', wrong, {
       forward: () => compareTwins(gpu(), cases[2]!.op, cases[2]!.inputs()),
       backward: () => compareTwins(gpu(), cases[1]!.op, cases[1]!.inputs()),
-      'the last word': () =>
+      'the last words of two rows': () =>
         compareTwins(gpu(), 'maskBySubVocab', {
-          logits: tensor([1, 33], noiseArray(33, 5)),
-          words: tensor([1], [32], 'i32'),
+          logits: tensor([2, 1, 33], noiseArray(66, 5)),
+          words: tensor([2, 1], [32, 5], 'i32'),
         }),
     });
   });

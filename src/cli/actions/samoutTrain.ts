@@ -37,6 +37,10 @@ export interface TrainCommandOptions extends TwinOptions {
   readonly width: number;
   readonly layers: number;
   readonly heads: number;
+  readonly tied?: boolean;
+  readonly cap?: number;
+  readonly mixHeads?: boolean;
+  readonly dropout: number;
   readonly batch: number;
   readonly length: number;
   readonly lr: number;
@@ -94,8 +98,9 @@ export async function train(options: TrainCommandOptions): Promise<void> {
     );
   }
   const { vocabulary, paddingIndex } = tokenizer;
-  const { width, layers, heads } = options;
-  const config = before?.config ?? samOutConfig({ vocabulary, paddingIndex, width, layers, heads });
+  const { width, layers, heads, tied = false, cap = null, mixHeads = false, dropout } = options;
+  const chosen = { width, layers, heads, tied, cap, mixHeads, dropout };
+  const config = before?.config ?? samOutConfig({ vocabulary, paddingIndex, ...chosen });
   mkdirSync(options.out, { recursive: true });
   if (before === undefined && existsSync(join(options.out, 'checkpoint.safetensors'))) {
     throw new ArgumentError(
@@ -110,6 +115,7 @@ export async function train(options: TrainCommandOptions): Promise<void> {
     const settings = {
       lr: run.lr,
       ignoreIndex: paddingIndex,
+      key: foldIn(key(run.seed), 0x6472_6f70),
       ...(run.maxNorm === undefined ? {} : { maxNorm: run.maxNorm }),
     };
     using trainer = new SamOutTrainer(model, settings, before?.state);

@@ -9,6 +9,7 @@ import {
   judgeCrossEntropyLogitsBackward,
 } from './crossEntropy.ts';
 import { judgeCummaxBackward } from './cummax.ts';
+import { judgeDropout, judgeDropoutBackward } from './dropout.ts';
 import { judgeEmbeddingBackward } from './embedding.ts';
 import { judgeGatedFfn, judgeGatedFfnBackward } from './gatedFfn.ts';
 import { judgeGatherRowsBackward } from './gatherRows.ts';
@@ -20,6 +21,7 @@ import { judgeLayerNorm, judgeLayerNormBackward } from './layerNorm.ts';
 import { judgeLerp, judgeLerpBackward } from './lerp.ts';
 import { judgeMatmul, judgeMatmulBackward } from './matmul.ts';
 import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
+import { judgeMixHeads, judgeMixHeadsBackward } from './mixHeads.ts';
 import { judgeSampleLogits } from './sampleLogits.ts';
 import { judgeSoftmax, judgeSoftmaxBackward } from './softmax.ts';
 
@@ -49,6 +51,8 @@ const judges: Readonly<Record<string, Judge>> = {
   crossEntropyLogits: judgeCrossEntropy,
   crossEntropyLogitsBackward: judgeCrossEntropyLogitsBackward,
   cummaxBackward: judgeCummaxBackward,
+  dropout: judgeDropout,
+  dropoutBackward: judgeDropoutBackward,
   embeddingBackward: judgeEmbeddingBackward,
   matmul: judgeMatmul,
   matmulBackward: judgeMatmulBackward,
@@ -62,6 +66,8 @@ const judges: Readonly<Record<string, Judge>> = {
   gradientClipFactor: judgeGradientClip,
   maxState: judgeMaxState,
   maxStateBackward: judgeMaxStateBackward,
+  mixHeads: judgeMixHeads,
+  mixHeadsBackward: judgeMixHeadsBackward,
   hierarchicalAnn: judgeAnn,
   hierarchicalAnnAdd: judgeAnnAdd,
   hierarchicalAnnSearch: judgeAnnSearch,

@@ -10,6 +10,7 @@ import {
   crossEntropyLogitsContract,
 } from './crossEntropy.ts';
 import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax.ts';
+import { type DropoutOps, dropoutBackwardContract, dropoutContract } from './dropout.ts';
 import { type EmbeddingOps, embeddingBackwardContract, embeddingContract } from './embedding.ts';
 import { type GatedFfnOps, gatedFfnBackwardContract, gatedFfnContract } from './gatedFfn.ts';
 import { type GatherRowsOps, gatherRowsBackwardContract, gatherRowsContract } from './gatherRows.ts';
@@ -33,6 +34,7 @@ import {
 } from './maskBySubVocab.ts';
 import { type MatmulOps, matmulBackwardContract, matmulContract } from './matmul.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
+import { type MixHeadsOps, mixHeadsBackwardContract, mixHeadsContract } from './mixHeads.ts';
 import {
   type PrefixMaskOps,
   prefixMaskBackwardContract,
@@ -50,6 +52,7 @@ export interface Ops<T extends AnyTensor>
     AddOps<T>,
     CrossEntropyOps<T>,
     CummaxOps<T>,
+    DropoutOps<T>,
     EmbeddingOps<T>,
     GatedFfnOps<T>,
     GradientClipOps<T>,
@@ -60,6 +63,7 @@ export interface Ops<T extends AnyTensor>
     LerpOps<T>,
     MatmulOps<T>,
     MaxStateOps<T>,
+    MixHeadsOps<T>,
     PrefixMaskOps<T>,
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
@@ -97,10 +101,14 @@ export const contracts: readonly Contract[] = [
   gradientClipContract,
   gradientClipFactorContract,
   adamWContract,
+  dropoutContract,
+  dropoutBackwardContract,
   embeddingContract,
   embeddingBackwardContract,
   maxStateContract,
   maxStateBackwardContract,
+  mixHeadsContract,
+  mixHeadsBackwardContract,
   kMeansContract,
   hierarchicalAnnContract,
   hierarchicalAnnAddContract,
