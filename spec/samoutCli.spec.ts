@@ -171,7 +171,15 @@ describe('generate and eval', () => {
       expect(text.startsWith('最大')).toBe(true);
       expect(text).toBe(await generate('--boundary', rung, '--temperature', '0'));
     }
-    const { code, stderr } = await run('generate', '--model', 'whole', '--prompt', '', '--boundary', 'heal-2');
+    const { code, stderr } = await run(
+      'generate',
+      '--model',
+      'whole',
+      '--prompt',
+      '',
+      '--boundary',
+      'heal-2',
+    );
     expect([code, stderr]).toEqual([2, expect.stringContaining('Allowed choices are none, heal-1, heal-n')]);
   });
 
