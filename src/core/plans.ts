@@ -7,6 +7,7 @@ import {
   planCrossEntropyLogitsBackward,
 } from './ops/crossEntropy.ts';
 import { planCummax, planCummaxBackward } from './ops/cummax.ts';
+import { planDropout, planDropoutBackward } from './ops/dropout.ts';
 import { planEmbedding, planEmbeddingBackward } from './ops/embedding.ts';
 import { planGatedFfn, planGatedFfnBackward } from './ops/gatedFfn.ts';
 import { planGatherRows, planGatherRowsBackward } from './ops/gatherRows.ts';
@@ -23,6 +24,7 @@ import { planLocalIds } from './ops/localIds.ts';
 import { planMaskBySubVocab, planMaskBySubVocabBackward } from './ops/maskBySubVocab.ts';
 import { planMatmul, planMatmulBackward } from './ops/matmul.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
+import { planMixHeads, planMixHeadsBackward } from './ops/mixHeads.ts';
 import { planPoolQuery, planPoolQueryBackward } from './ops/poolQuery.ts';
 import { planPrefixMask, planPrefixMaskBackward, planPrefixMaskRange } from './ops/prefixMask.ts';
 import { planRandomBits } from './ops/randomBits.ts';
@@ -53,6 +55,8 @@ export const plans: {
   crossEntropyLogitsBackward: planCrossEntropyLogitsBackward,
   cummax: planCummax,
   cummaxBackward: planCummaxBackward,
+  dropout: planDropout,
+  dropoutBackward: planDropoutBackward,
   gatedFfn: planGatedFfn,
   gatedFfnBackward: planGatedFfnBackward,
   gradientClip: planGradientClip,
@@ -73,6 +77,8 @@ export const plans: {
   topKBackward: planTopKBackward,
   maxState: planMaxState,
   maxStateBackward: planMaxStateBackward,
+  mixHeads: planMixHeads,
+  mixHeadsBackward: planMixHeadsBackward,
   layerNorm: planLayerNorm,
   layerNormBackward: planLayerNormBackward,
   softmax: planSoftmax,

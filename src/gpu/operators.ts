@@ -8,6 +8,7 @@ import {
   crossEntropyLogitsBackward,
 } from './crossEntropy.ts';
 import { cummax, cummaxBackward } from './cummax.ts';
+import { dropout, dropoutBackward } from './dropout.ts';
 import { embedding, embeddingBackward } from './embedding.ts';
 import { gatedFfn, gatedFfnBackward } from './gatedFfn.ts';
 import { gatherRows, gatherRowsBackward } from './gatherRows.ts';
@@ -24,6 +25,7 @@ import { localIds } from './localIds.ts';
 import { maskBySubVocab, maskBySubVocabBackward } from './maskBySubVocab.ts';
 import { matmul, matmulBackward } from './matmul.ts';
 import { maxState, maxStateBackward } from './maxState.ts';
+import { mixHeads, mixHeadsBackward } from './mixHeads.ts';
 import { poolQuery, poolQueryBackward } from './poolQuery.ts';
 import { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts';
 import { randomBits } from './randomBits.ts';
@@ -38,6 +40,10 @@ import { topK, topKBackward } from './topK.ts';
 /** The operators bound to one GPU: what `gpu.ops` is. */
 export function createOps(gpu: Gpu): Ops<GpuTensor> {
   return {
+    mixHeads: (x, weight) => mixHeads(gpu, x, weight),
+    mixHeadsBackward: (dy, x, weight) => mixHeadsBackward(gpu, dy, x, weight),
+    dropout: (x, p, key) => dropout(gpu, x, p, key),
+    dropoutBackward: (dy, p, key) => dropoutBackward(gpu, dy, p, key),
     embedding: (table, ids, options) => embedding(gpu, table, ids, options),
     embeddingBackward: (dy, table, ids, options) => embeddingBackward(gpu, dy, table, ids, options),
     add: (a, b) => add(gpu, a, b),

@@ -7,6 +7,7 @@ export {
   crossEntropyLogitsBackward,
 } from './crossEntropy.ts';
 export { cummax, cummaxBackward } from './cummax.ts';
+export { dropout, dropoutBackward } from './dropout.ts';
 export { embedding, embeddingBackward } from './embedding.ts';
 export { gatedFfn, gatedFfnBackward } from './gatedFfn.ts';
 export { gatherRows, gatherRowsBackward } from './gatherRows.ts';
@@ -23,6 +24,7 @@ export { localIds } from './localIds.ts';
 export { maskBySubVocab, maskBySubVocabBackward } from './maskBySubVocab.ts';
 export { matmul, matmulBackward } from './matmul.ts';
 export { maxState, maxStateBackward } from './maxState.ts';
+export { mixHeads, mixHeadsBackward } from './mixHeads.ts';
 export { poolQuery, poolQueryBackward } from './poolQuery.ts';
 export { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts';
 export { randomBits } from './randomBits.ts';

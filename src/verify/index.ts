@@ -3,6 +3,7 @@ import { cases as add } from './add.ts';
 import type { Case } from './case.ts';
 import { cases as crossEntropy } from './crossEntropy.ts';
 import { cases as cummax } from './cummax.ts';
+import { cases as dropout } from './dropout.ts';
 import { cases as embedding } from './embedding.ts';
 import { cases as gatedFfn } from './gatedFfn.ts';
 import { cases as gatherRows } from './gatherRows.ts';
@@ -18,6 +19,7 @@ import { cases as localIds } from './localIds.ts';
 import { cases as maskBySubVocab } from './maskBySubVocab.ts';
 import { cases as matmul } from './matmul.ts';
 import { cases as maxState } from './maxState.ts';
+import { cases as mixHeads } from './mixHeads.ts';
 import { cases as poolQuery } from './poolQuery.ts';
 import { cases as prefixMask } from './prefixMask.ts';
 import { cases as randomBits } from './randomBits.ts';
@@ -44,8 +46,10 @@ export const cases: readonly Case[] = [
   ...crossEntropy,
   ...gradientClip,
   ...adamW,
+  ...dropout,
   ...embedding,
   ...maxState,
+  ...mixHeads,
   ...layerNorm,
   ...softmax,
   ...gatherRows,

@@ -9,6 +9,7 @@ import {
   judgeCrossEntropyLogitsBackward,
 } from './crossEntropy.ts';
 import { judgeCummaxBackward } from './cummax.ts';
+import { judgeDropout, judgeDropoutBackward } from './dropout.ts';
 import { judgeEmbeddingBackward } from './embedding.ts';
 import { judgeGatedFfn, judgeGatedFfnBackward } from './gatedFfn.ts';
 import { judgeGatherRowsBackward } from './gatherRows.ts';
@@ -21,6 +22,7 @@ import { judgeLayerNorm, judgeLayerNormBackward } from './layerNorm.ts';
 import { judgeLerp, judgeLerpBackward } from './lerp.ts';
 import { judgeMatmul, judgeMatmulBackward } from './matmul.ts';
 import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
+import { judgeMixHeads, judgeMixHeadsBackward } from './mixHeads.ts';
 import { judgePoolQuery, judgePoolQueryBackward } from './poolQuery.ts';
 import { judgeSampledCrossEntropy, judgeSampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 import { judgeSampleLogits } from './sampleLogits.ts';
@@ -53,6 +55,8 @@ const judges: Readonly<Record<string, Judge>> = {
   crossEntropyLogits: judgeCrossEntropy,
   crossEntropyLogitsBackward: judgeCrossEntropyLogitsBackward,
   cummaxBackward: judgeCummaxBackward,
+  dropout: judgeDropout,
+  dropoutBackward: judgeDropoutBackward,
   embeddingBackward: judgeEmbeddingBackward,
   matmul: judgeMatmul,
   matmulBackward: judgeMatmulBackward,
@@ -66,6 +70,8 @@ const judges: Readonly<Record<string, Judge>> = {
   gradientClipFactor: judgeGradientClip,
   maxState: judgeMaxState,
   maxStateBackward: judgeMaxStateBackward,
+  mixHeads: judgeMixHeads,
+  mixHeadsBackward: judgeMixHeadsBackward,
   hierarchicalAnn: judgeAnn,
   hierarchicalAnnAdd: judgeAnnAdd,
   hierarchicalAnnSearch: judgeAnnSearch,

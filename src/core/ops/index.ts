@@ -10,6 +10,7 @@ import {
   crossEntropyLogitsContract,
 } from './crossEntropy.ts';
 import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax.ts';
+import { type DropoutOps, dropoutBackwardContract, dropoutContract } from './dropout.ts';
 import { type EmbeddingOps, embeddingBackwardContract, embeddingContract } from './embedding.ts';
 import { type GatedFfnOps, gatedFfnBackwardContract, gatedFfnContract } from './gatedFfn.ts';
 import { type GatherRowsOps, gatherRowsBackwardContract, gatherRowsContract } from './gatherRows.ts';
@@ -38,6 +39,7 @@ import {
 } from './maskBySubVocab.ts';
 import { type MatmulOps, matmulBackwardContract, matmulContract } from './matmul.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
+import { type MixHeadsOps, mixHeadsBackwardContract, mixHeadsContract } from './mixHeads.ts';
 import { type PoolQueryOps, poolQueryBackwardContract, poolQueryContract } from './poolQuery.ts';
 import {
   type PrefixMaskOps,
@@ -62,6 +64,7 @@ export interface Ops<T extends AnyTensor>
     AddOps<T>,
     CrossEntropyOps<T>,
     CummaxOps<T>,
+    DropoutOps<T>,
     EmbeddingOps<T>,
     GatedFfnOps<T>,
     GradientClipOps<T>,
@@ -72,6 +75,7 @@ export interface Ops<T extends AnyTensor>
     LerpOps<T>,
     MatmulOps<T>,
     MaxStateOps<T>,
+    MixHeadsOps<T>,
     PrefixMaskOps<T>,
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
@@ -113,10 +117,14 @@ export const contracts: readonly Contract[] = [
   gradientClipContract,
   gradientClipFactorContract,
   adamWContract,
+  dropoutContract,
+  dropoutBackwardContract,
   embeddingContract,
   embeddingBackwardContract,
   maxStateContract,
   maxStateBackwardContract,
+  mixHeadsContract,
+  mixHeadsBackwardContract,
   kMeansContract,
   hierarchicalAnnContract,
   hierarchicalAnnAddContract,
