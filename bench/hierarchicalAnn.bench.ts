@@ -7,24 +7,16 @@ import { tensorsOf } from '../src/verify/hierarchicalAnn.ts';
 import { once } from '../src/verify/words.ts';
 import { type Benchmark, naiveFolder, type Tier } from './support/benchmark.ts';
 import { naiveSelection } from './support/selection.ts';
-import { clustered, transposed, type Work } from './support/work.ts';
+import { transposed, type Work, wordLike } from './support/work.ts';
 
 /** Exact search and search in lists; bench/context/faiss_ivf.py does the same with FAISS. */
 export function benchmarks(tier: Tier): Benchmark[] {
   const full = tier !== 'small';
-  const [n, d, queries, k, lists] = full ? [200_000, 64, 16, 8192, 1024] : [20_000, 64, 4, 1024, 128];
-  const base = once(() => clustered(n, d, 1000, 0.5, 21));
-  const q = once(() => {
-    // The queries belong to the same clusters as the base: their centres, other noise.
-    const [own, here, there] = [
-      clustered(queries, d, 1000, 0.5, 31),
-      clustered(queries, d, 1000, 0, 21),
-      clustered(queries, d, 1000, 0, 31),
-    ];
-    return own.map((v, i) => v + here[i]! - there[i]!);
-  });
+  const [n, d, queries, k, lists] = full ? [200_000, 64, 16, 8192, 2048] : [20_000, 64, 4, 1024, 200];
+  const base = once(() => wordLike(n, d, 1000, 21, 22));
+  const q = once(() => wordLike(queries, d, 1000, 21, 32));
   const vectors = (): Tensor => tensor([n, d], base());
-  const index = once(() => hierarchicalAnn(vectors(), { lists, sample: n, refine: 4, beam: 16 }));
+  const index = once(() => hierarchicalAnn(vectors(), { lists }));
   const exact = once(() =>
     hierarchicalAnnSearch(hierarchicalAnn(vectors(), { flat: true }), tensor([queries, d], q()), k),
   );
@@ -82,7 +74,7 @@ export function benchmarks(tier: Tier): Benchmark[] {
       },
     ],
   };
-  const probes = full ? [64, 128, 256] : [16, 32];
+  const probes = full ? [256, 512, 1024] : [25, 50];
   const searches = probes.map(
     (nprobe): Benchmark => ({
       op: 'hierarchicalAnnSearch',

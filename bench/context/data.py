@@ -19,3 +19,13 @@ def clustered(count, dim, clusters, spread, seed):
     with np.errstate(over="ignore"):
         which = (np.arange(count, dtype=np.uint32) * np.uint32(2654435761)) % np.uint32(clusters)
     return centres[which] + uniform(count * dim, seed + 1, spread).reshape(count, dim)
+
+
+def word_like(count, dim, clusters, centre_seed, seed):
+    """[count, dim]: point i lies around centre floor(clusters u^2); lengths differ. In f64, rounded once."""
+    centres = uniform(clusters * dim, centre_seed).reshape(clusters, dim).astype(np.float64)
+    u = (uniform(count, seed).astype(np.float64) + 1) / 2
+    which = np.floor(clusters * u * u).astype(np.int64)
+    scale = 1 + uniform(count, seed + 1).astype(np.float64) / 3
+    noise = uniform(count * dim, seed + 2).reshape(count, dim).astype(np.float64)
+    return ((centres[which] + noise) * scale[:, None]).astype(np.float32)

@@ -9,15 +9,13 @@ import time
 import faiss
 import numpy as np
 
-from data import clustered
+from data import word_like
 
 threads = int(sys.argv[1]) if len(sys.argv) > 1 else 1
 faiss.omp_set_num_threads(threads)
-count, dim, queries, k, lists = 200_000, 64, 16, 8192, 1024
-base = clustered(count, dim, 1000, 0.5, 21)
-q = clustered(queries, dim, 1000, 0.5, 31)
-# The queries belong to the same clusters as the base: their centres, other noise.
-q += clustered(queries, dim, 1000, 0.0, 21) - clustered(queries, dim, 1000, 0.0, 31)
+count, dim, queries, k, lists = 200_000, 64, 16, 8192, 2048
+base = word_like(count, dim, 1000, 21, 22)
+q = word_like(queries, dim, 1000, 21, 32)
 rows = []
 
 
@@ -49,7 +47,7 @@ built = {"ms": (time.perf_counter() - before[0]) * 1e3, "cpuMs": (time.process_t
 rows.append(
     {"op": "hierarchicalAnn", "shape": f"[{count}, {dim}] lists {lists}", **built, "about": "IndexIVFFlat: train and add"}
 )
-for nprobe in (64, 128, 256):
+for nprobe in (256, 512, 1024):
     index.nprobe = nprobe
     times = measure(lambda: index.search(q, k))
     _, found = index.search(q, k)

@@ -121,6 +121,30 @@ export function clustered(
   return out;
 }
 
+/**
+ * [count, dim], like word embeddings: point i lies around centre floor(clusters u^2), so that a few clusters hold many points;
+ * lengths differ by a factor of up to 2. In f64, rounded once.
+ */
+export function wordLike(
+  count: number,
+  dim: number,
+  clusters: number,
+  centreSeed: number,
+  seed: number,
+): Float32Array {
+  const centres = uniform(clusters * dim, centreSeed);
+  const which = uniform(count, seed);
+  const length = uniform(count, seed + 1);
+  const out = uniform(count * dim, seed + 2);
+  for (let i = 0; i < count; i++) {
+    const u = (which[i]! + 1) / 2;
+    const centre = Math.floor(clusters * u * u) * dim;
+    const scale = 1 + length[i]! / 3;
+    for (let d = 0; d < dim; d++) out[i * dim + d] = (centres[centre + d]! + out[i * dim + d]!) * scale;
+  }
+  return out;
+}
+
 /** Rows and columns swapped: [rows, columns] to [columns, rows]. */
 export function transposed(x: Float32Array, rows: number, columns: number): Float32Array {
   const out = new Float32Array(x.length);

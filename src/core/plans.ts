@@ -7,6 +7,7 @@ import {
   planCrossEntropyLogitsBackward,
 } from './ops/crossEntropy.ts';
 import { planCummax, planCummaxBackward } from './ops/cummax.ts';
+import { planDropout, planDropoutBackward } from './ops/dropout.ts';
 import { planEmbedding, planEmbeddingBackward } from './ops/embedding.ts';
 import { planGatedFfn, planGatedFfnBackward } from './ops/gatedFfn.ts';
 import { planGatherRows, planGatherRowsBackward } from './ops/gatherRows.ts';
@@ -15,6 +16,7 @@ import { planGradientClip, planGradientClipFactor } from './ops/gradientClip.ts'
 import { planGumbelNoise } from './ops/gumbelNoise.ts';
 import { planGumbelTopK, planGumbelTopKBackward, planGumbelTopKRelaxed } from './ops/gumbelTopK.ts';
 import { planAnnAdd, planAnnSearch, planHierarchicalAnn } from './ops/hierarchicalAnn.ts';
+import { planInclusionLoss, planInclusionLossBackward } from './ops/inclusionLoss.ts';
 import type { Ops } from './ops/index.ts';
 import { planKMeans } from './ops/kMeans.ts';
 import { planLayerNorm, planLayerNormBackward } from './ops/layerNorm.ts';
@@ -23,11 +25,15 @@ import { planLocalIds } from './ops/localIds.ts';
 import { planMaskBySubVocab, planMaskBySubVocabBackward } from './ops/maskBySubVocab.ts';
 import { planMatmul, planMatmulBackward } from './ops/matmul.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
+import { planMixHeads, planMixHeadsBackward } from './ops/mixHeads.ts';
+import { planPoolQuery, planPoolQueryBackward } from './ops/poolQuery.ts';
 import { planPrefixMask, planPrefixMaskBackward, planPrefixMaskRange } from './ops/prefixMask.ts';
 import { planRandomBits } from './ops/randomBits.ts';
+import { planSampledCrossEntropy, planSampledCrossEntropyBackward } from './ops/sampledCrossEntropy.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
 import { planSplitMinSum } from './ops/splitMinSum.ts';
+import { planSubVocabHead, planSubVocabHeadBackward } from './ops/subVocabHead.ts';
 import { planTopK, planTopKBackward } from './ops/topK.ts';
 import type { AnyTensor } from './tensor.ts';
 
@@ -51,6 +57,8 @@ export const plans: {
   crossEntropyLogitsBackward: planCrossEntropyLogitsBackward,
   cummax: planCummax,
   cummaxBackward: planCummaxBackward,
+  dropout: planDropout,
+  dropoutBackward: planDropoutBackward,
   gatedFfn: planGatedFfn,
   gatedFfnBackward: planGatedFfnBackward,
   gradientClip: planGradientClip,
@@ -74,6 +82,8 @@ export const plans: {
   topKBackward: planTopKBackward,
   maxState: planMaxState,
   maxStateBackward: planMaxStateBackward,
+  mixHeads: planMixHeads,
+  mixHeadsBackward: planMixHeadsBackward,
   layerNorm: planLayerNorm,
   layerNormBackward: planLayerNormBackward,
   softmax: planSoftmax,
@@ -86,4 +96,12 @@ export const plans: {
   localIds: planLocalIds,
   maskBySubVocab: planMaskBySubVocab,
   maskBySubVocabBackward: planMaskBySubVocabBackward,
+  subVocabHead: planSubVocabHead,
+  subVocabHeadBackward: planSubVocabHeadBackward,
+  sampledCrossEntropy: planSampledCrossEntropy,
+  sampledCrossEntropyBackward: planSampledCrossEntropyBackward,
+  poolQuery: planPoolQuery,
+  poolQueryBackward: planPoolQueryBackward,
+  inclusionLoss: planInclusionLoss,
+  inclusionLossBackward: planInclusionLossBackward,
 };

@@ -8,6 +8,7 @@ import {
   crossEntropyLogitsBackward,
 } from './crossEntropy.ts';
 import { cummax, cummaxBackward } from './cummax.ts';
+import { dropout, dropoutBackward } from './dropout.ts';
 import { embedding, embeddingBackward } from './embedding.ts';
 import { gatedFfn, gatedFfnBackward } from './gatedFfn.ts';
 import { gatherRows, gatherRowsBackward } from './gatherRows.ts';
@@ -17,6 +18,7 @@ import { gumbelNoise } from './gumbelNoise.ts';
 import { gumbelTopK, gumbelTopKBackward, gumbelTopKRelaxed } from './gumbelTopK.ts';
 import { hierarchicalAnn, hierarchicalAnnAdd } from './hierarchicalAnn.ts';
 import { hierarchicalAnnSearch } from './hierarchicalAnnSearch.ts';
+import { inclusionLoss, inclusionLossBackward } from './inclusionLoss.ts';
 import { kMeans } from './kMeans.ts';
 import { layerNorm, layerNormBackward } from './layerNorm.ts';
 import { lerp, lerpBackward } from './lerp.ts';
@@ -24,18 +26,26 @@ import { localIds } from './localIds.ts';
 import { maskBySubVocab, maskBySubVocabBackward } from './maskBySubVocab.ts';
 import { matmul, matmulBackward } from './matmul.ts';
 import { maxState, maxStateBackward } from './maxState.ts';
+import { mixHeads, mixHeadsBackward } from './mixHeads.ts';
+import { poolQuery, poolQueryBackward } from './poolQuery.ts';
 import { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts';
 import { randomBits } from './randomBits.ts';
 import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
+import { sampledCrossEntropy, sampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 import { sampleLogits } from './sampleLogits.ts';
 import { softmax, softmaxBackward } from './softmax.ts';
 import { splitMinSum } from './splitMinSum.ts';
+import { subVocabHead, subVocabHeadBackward } from './subVocabHead.ts';
 import { topK, topKBackward } from './topK.ts';
 
 /** The operators bound to one GPU: what `gpu.ops` is. */
 export function createOps(gpu: Gpu): Ops<GpuTensor> {
   return {
+    mixHeads: (x, weight) => mixHeads(gpu, x, weight),
+    mixHeadsBackward: (dy, x, weight) => mixHeadsBackward(gpu, dy, x, weight),
+    dropout: (x, p, key) => dropout(gpu, x, p, key),
+    dropoutBackward: (dy, p, key) => dropoutBackward(gpu, dy, p, key),
     embedding: (table, ids, options) => embedding(gpu, table, ids, options),
     embeddingBackward: (dy, table, ids, options) => embeddingBackward(gpu, dy, table, ids, options),
     add: (a, b) => add(gpu, a, b),
@@ -91,5 +101,18 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     localIds: (ids, words) => localIds(gpu, ids, words),
     maskBySubVocab: (logits, words) => maskBySubVocab(gpu, logits, words),
     maskBySubVocabBackward: (dy, words) => maskBySubVocabBackward(gpu, dy, words),
+    subVocabHead: (x, table, words, options) => subVocabHead(gpu, x, table, words, options),
+    subVocabHeadBackward: (dLogits, x, table, words, options) =>
+      subVocabHeadBackward(gpu, dLogits, x, table, words, options),
+    sampledCrossEntropy: (x, table, words, targets, options) =>
+      sampledCrossEntropy(gpu, x, table, words, targets, options),
+    sampledCrossEntropyBackward: (dLoss, x, table, words, targets, lse, count, options) =>
+      sampledCrossEntropyBackward(gpu, dLoss, x, table, words, targets, lse, count, options),
+    poolQuery: (x, positions, options) => poolQuery(gpu, x, positions, options),
+    poolQueryBackward: (dQueries, x, positions, options) =>
+      poolQueryBackward(gpu, dQueries, x, positions, options),
+    inclusionLoss: (scores, targets, k, options) => inclusionLoss(gpu, scores, targets, k, options),
+    inclusionLossBackward: (dLoss, scores, targets, k, count, threshold, rival, options) =>
+      inclusionLossBackward(gpu, dLoss, scores, targets, k, count, threshold, rival, options),
   };
 }

@@ -7,8 +7,11 @@ import {
   planAnnSearch,
 } from '../core/ops/hierarchicalAnn.ts';
 import { type Outputs, outputs, Tensor } from '../core/tensor.ts';
-import { bestOf, byRow, inOrder, keysOf } from './lib/best.ts';
-import { innerProducts, inverseNorms, minusDistances } from './lib/scores.ts';
+import { Best, bestOf, inOrder, keysOf } from './lib/best.ts';
+import { innerProducts, innerProductsOfTwo, inverseNorms, minusDistances } from './lib/scores.ts';
+
+/** Queries that share one walk through the lists; each holds the places of its results. */
+const atOnce = 32;
 
 /**
  * The k best vectors of the probed lists, for each query.
@@ -39,16 +42,11 @@ export function hierarchicalAnnSearch(
   const counts = new Int32Array(count);
   const listsProbed = new Int32Array(count);
   const scanned = new Int32Array(count);
-  const x = index.vectors.data as Float32Array;
-  const order = index.order.data as Int32Array;
   const idOf = index.ids.data as Int32Array;
-  const query = new Float64Array(d);
   const inverse = inverseNorms(queries.data as Float32Array, count, d);
-  for (let q = 0; q < count; q++) {
-    for (let j = 0; j < d; j++) query[j] = queries.data[q * d + j]!;
-    const { nodes, starts, ends, total } = openLists(plan, query);
-    listsProbed[q] = nodes.length;
-    scanned[q] = total;
+  const asked = Array.from({ length: count }, (_, q) => {
+    const vector = Float64Array.from(queries.data.subarray(q * d, (q + 1) * d) as Float32Array);
+    const { nodes, total } = openLists(plan, vector);
     const found = Math.min(k, total);
     if (plan.onShort === 'error' && found < k) {
       throw new ArgumentError(
@@ -56,27 +54,18 @@ export function hierarchicalAnnSearch(
         `query ${q} finds ${found} vectors in ${nodes.length} lists, and k is ${k}; raise nprobe, or set onShort to "extend" or "pad"`,
       );
     }
-    const values = new Float32Array(total);
-    const rows = new Int32Array(total);
-    const list = new Float64Array(Math.max(...Int32Array.from(nodes, (_, i) => ends[i]! - starts[i]!), 0));
-    const scale = metric === 'cosine' ? inverse[q]! : 1;
-    let at = 0;
-    for (let i = 0; i < nodes.length; i++) {
-      const first = starts[i]!;
-      const last = ends[i]!;
-      if (metric === 'l2') minusDistances(x, d, first, last, query, list);
-      else innerProducts(x, d, first, last, query, list);
-      for (let p = 0; p < last - first; p++) values[at + p] = list[p]! * scale;
-      rows.set(order.subarray(first, last), at);
-      at += last - first;
-    }
-    const keys = keysOf(values, total);
-    const best = bestOf(keys, rows, total, found);
-    const result = plan.sorted ? inOrder(keys, rows, best) : byRow(rows, best);
     counts[q] = found;
-    for (let r = 0; r < found; r++) {
-      ids[q * k + r] = idOf[rows[result[r]!]!]!;
-      scores[q * k + r] = values[result[r]!]!;
+    listsProbed[q] = nodes.length;
+    scanned[q] = total;
+    return { vector, nodes, total, scale: metric === 'cosine' ? inverse[q]! : 1 };
+  });
+  for (let first = 0; first < count; first += atOnce) {
+    const batch = asked.slice(first, first + atOnce);
+    for (const [i, best] of scan(plan, index, batch).entries()) {
+      const { rows, scores: found } = best.take(plan.sorted);
+      const q = first + i;
+      scores.set(found, q * k);
+      for (let r = 0; r < rows.length; r++) ids[q * k + r] = idOf[rows[r]!]!;
     }
   }
   return outputs({
@@ -88,11 +77,55 @@ export function hierarchicalAnnSearch(
   });
 }
 
-/** The lists to look into for a query: their numbers, where they start and end, and how many vectors they hold. */
-function openLists(
-  plan: AnnSearchPlan<Tensor>,
-  query: Float64Array,
-): { nodes: Int32Array; starts: Int32Array; ends: Int32Array; total: number } {
+/** A query, the lists it looks into, and how many vectors they hold. */
+interface Asked {
+  readonly vector: Float64Array;
+  readonly nodes: Int32Array;
+  readonly total: number;
+  /** What its scores are multiplied with. */
+  readonly scale: number;
+}
+
+/** Score the vectors of the lists, list by list, for two of the queries that opened it at a time. */
+function scan(plan: AnnSearchPlan<Tensor>, index: AnnTensors<Tensor>, batch: readonly Asked[]): Best[] {
+  const { n, d, metric, levels, lists } = plan;
+  const x = index.vectors.data as Float32Array;
+  const order = index.order.data as Int32Array;
+  const offsets = levels.at(-1)?.offsets.data ?? Int32Array.of(0, n);
+  const best = batch.map(({ total }) => new Best(plan.k, total));
+  const askers: number[][] = Array.from({ length: lists }, () => []);
+  let longest = 0;
+  for (const [i, { nodes }] of batch.entries()) {
+    for (const list of nodes) {
+      askers[list]!.push(i);
+      longest = Math.max(longest, offsets[list + 1]! - offsets[list]!);
+    }
+  }
+  const [one, other] = [new Float64Array(longest), new Float64Array(longest)];
+  for (const [list, who] of askers.entries()) {
+    const first = offsets[list]!;
+    const last = offsets[list + 1]!;
+    const take = (i: number, from: Float64Array): void =>
+      best[i]!.add(from, batch[i]!.scale, order, first, last - first);
+    for (let w = 0; w < who.length; w++) {
+      const [i, j] = [who[w]!, who[w + 1]];
+      if (metric === 'l2') {
+        minusDistances(x, d, first, last, batch[i]!.vector, one);
+      } else if (j === undefined) {
+        innerProducts(x, d, first, last, batch[i]!.vector, one);
+      } else {
+        innerProductsOfTwo(x, d, first, last, [batch[i]!.vector, batch[j]!.vector], [one, other]);
+        take(j, other);
+        w++;
+      }
+      take(i, one);
+    }
+  }
+  return best;
+}
+
+/** The lists to look into for a query, ascending, and how many vectors they hold. */
+function openLists(plan: AnnSearchPlan<Tensor>, query: Float64Array): { nodes: Int32Array; total: number } {
   const { levels, n, d, metric, nprobe, beams, atLeast } = plan;
   let nodes = Int32Array.of(0);
   let starts = Int32Array.of(0);
@@ -109,7 +142,7 @@ function openLists(
       else innerProducts(centroids, d, starts[i]!, ends[i]!, query, exact, count);
       for (let c = starts[i]!; c < ends[i]!; c++) children[count++] = c;
     }
-    const keys = keysOf(Float32Array.from(exact), count);
+    const keys = keysOf(new Float32Array(exact), count);
     const isLists = depth === levels.length - 1;
     const width = isLists ? Math.min(nprobe, count) : beams[depth]!;
     // Usually the `width` best are enough; where not, more of the order is needed.
@@ -134,7 +167,7 @@ function openLists(
     starts = nodes.map((node) => offsets[node]!);
     ends = nodes.map((node) => offsets[node + 1]!);
   }
-  return { nodes, starts, ends, total };
+  return { nodes, total };
 }
 
 /** How many lists a node holds. */

@@ -3,6 +3,7 @@ import { cases as add } from './add.ts';
 import type { Case } from './case.ts';
 import { cases as crossEntropy } from './crossEntropy.ts';
 import { cases as cummax } from './cummax.ts';
+import { cases as dropout } from './dropout.ts';
 import { cases as embedding } from './embedding.ts';
 import { cases as gatedFfn } from './gatedFfn.ts';
 import { cases as gatherRows } from './gatherRows.ts';
@@ -11,6 +12,7 @@ import { cases as gradientClip } from './gradientClip.ts';
 import { cases as gumbelNoise } from './gumbelNoise.ts';
 import { cases as gumbelTopK } from './gumbelTopK.ts';
 import { cases as hierarchicalAnn } from './hierarchicalAnn.ts';
+import { cases as inclusionLoss } from './inclusionLoss.ts';
 import { cases as kMeans } from './kMeans.ts';
 import { cases as layerNorm } from './layerNorm.ts';
 import { cases as lerp } from './lerp.ts';
@@ -18,11 +20,15 @@ import { cases as localIds } from './localIds.ts';
 import { cases as maskBySubVocab } from './maskBySubVocab.ts';
 import { cases as matmul } from './matmul.ts';
 import { cases as maxState } from './maxState.ts';
+import { cases as mixHeads } from './mixHeads.ts';
+import { cases as poolQuery } from './poolQuery.ts';
 import { cases as prefixMask } from './prefixMask.ts';
 import { cases as randomBits } from './randomBits.ts';
+import { cases as sampledCrossEntropy } from './sampledCrossEntropy.ts';
 import { cases as sampleLogits } from './sampleLogits.ts';
 import { cases as softmax } from './softmax.ts';
 import { cases as splitMinSum } from './splitMinSum.ts';
+import { cases as subVocabHead } from './subVocabHead.ts';
 import { cases as topK } from './topK.ts';
 
 /** Everything that `subvocab verify` runs, in the order of the table. */
@@ -43,8 +49,10 @@ export const cases: readonly Case[] = [
   ...crossEntropy,
   ...gradientClip,
   ...adamW,
+  ...dropout,
   ...embedding,
   ...maxState,
+  ...mixHeads,
   ...layerNorm,
   ...softmax,
   ...splitMinSum,
@@ -52,6 +60,10 @@ export const cases: readonly Case[] = [
   ...gelu,
   ...localIds,
   ...maskBySubVocab,
+  ...subVocabHead,
+  ...sampledCrossEntropy,
+  ...poolQuery,
+  ...inclusionLoss,
 ];
 
 export type { Case } from './case.ts';

@@ -5,11 +5,12 @@ import type { Backend } from '../../core/backend.ts';
 import { ArgumentError } from '../../core/errors.ts';
 import { writeFiles } from '../../core/formats/files.ts';
 import { foldIn, key } from '../../core/key.ts';
-import { type AnyTensor, type Tensor, tensor } from '../../core/tensor.ts';
+import type { AnyTensor } from '../../core/tensor.ts';
 import type { Tokenizer } from '../../core/tokenizers/tokenizer.ts';
 import { samOutConfig } from '../../models/samOut/config.ts';
 import { SamOut } from '../../models/samOut/model.ts';
 import { initialParameters, parameterCount } from '../../models/samOut/parameters.ts';
+import { randomRows } from '../../models/samOut/rows.ts';
 import { SamOutTrainer } from '../../models/samOut/trainer.ts';
 import { print, progress, say } from '../frame.ts';
 import { type TwinOptions, withBackend } from './backends.ts';
@@ -36,6 +37,10 @@ export interface TrainCommandOptions extends TwinOptions {
   readonly width: number;
   readonly layers: number;
   readonly heads: number;
+  readonly tied?: boolean;
+  readonly cap?: number;
+  readonly mixHeads?: boolean;
+  readonly dropout: number;
   readonly batch: number;
   readonly length: number;
   readonly lr: number;
@@ -93,8 +98,9 @@ export async function train(options: TrainCommandOptions): Promise<void> {
     );
   }
   const { vocabulary, paddingIndex } = tokenizer;
-  const { width, layers, heads } = options;
-  const config = before?.config ?? samOutConfig({ vocabulary, paddingIndex, width, layers, heads });
+  const { width, layers, heads, tied = false, cap = null, mixHeads = false, dropout } = options;
+  const chosen = { width, layers, heads, tied, cap, mixHeads, dropout };
+  const config = before?.config ?? samOutConfig({ vocabulary, paddingIndex, ...chosen });
   mkdirSync(options.out, { recursive: true });
   if (before === undefined && existsSync(join(options.out, 'checkpoint.safetensors'))) {
     throw new ArgumentError(
@@ -109,6 +115,7 @@ export async function train(options: TrainCommandOptions): Promise<void> {
     const settings = {
       lr: run.lr,
       ignoreIndex: paddingIndex,
+      key: foldIn(key(run.seed), 0x6472_6f70),
       ...(run.maxNorm === undefined ? {} : { maxNorm: run.maxNorm }),
     };
     using trainer = new SamOutTrainer(model, settings, before?.state);
@@ -169,7 +176,9 @@ async function steps<T extends AnyTensor>(
     const started = performance.now();
     const first = trainer.step;
     while (trainer.step < options.steps && stopped === undefined) {
-      const tokens = await batch(backend, run, ids, trainer.step);
+      // Drawn from the seed and the step alone, so that a resumed run agrees.
+      const place = foldIn(foldIn(key(run.seed), 0x7465_7874), trainer.step);
+      const tokens = await randomRows(backend, place, ids, run.batch, run.length);
       const { loss, count } = await trainer.train(tokens);
       const bitsPerByte = loss / Math.LN2 / bytesPerToken;
       const seconds = (performance.now() - started) / 1000;
@@ -200,23 +209,6 @@ async function steps<T extends AnyTensor>(
     );
     process.exitCode = stopped === 'SIGINT' ? 130 : 143;
   }
-}
-
-/** The rows of a step: windows of the text, at places drawn from the seed and the step alone, so that a resumed run agrees. */
-async function batch<T extends AnyTensor>(
-  backend: Backend<T>,
-  { seed, batch: rows, length }: RunSettings,
-  ids: Int32Array,
-  step: number,
-): Promise<Tensor> {
-  using drawn = backend.ops.randomBits(foldIn(foldIn(key(seed), 0x7465_7874), step), [rows]);
-  const places = (await backend.read(drawn)).data;
-  const out = new Int32Array(rows * (length + 1));
-  for (let r = 0; r < rows; r++) {
-    const at = Math.floor((places[r]! / 2 ** 32) * (ids.length - length));
-    out.set(ids.subarray(at, at + length + 1), r * (length + 1));
-  }
-  return tensor([rows, length + 1], out);
 }
 
 /** All texts as one sequence of ids, each with the id that begins a text in front; and how many bytes they are. */

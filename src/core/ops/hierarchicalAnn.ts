@@ -44,13 +44,13 @@ export interface AnnOptions<T> {
   readonly levels?: number;
   /** One list: exact search. @defaultValue false */
   readonly flat?: boolean;
-  /** How many vectors the centroids are trained on, drawn at random. @defaultValue 40 per list, at most n */
+  /** How many vectors the centroids are trained on, drawn at random. @defaultValue 40 per list, at most n or 128 MiB */
   readonly sample?: number;
   /** Lloyd iterations per level. @defaultValue 6 */
   readonly iterations?: number;
-  /** Lloyd iterations over all lists after the tree stands. @defaultValue 2 */
+  /** Lloyd iterations over all lists after the tree stands. @defaultValue 3 */
   readonly refine?: number;
-  /** With how many nodes of a level a vector is tried when its list is looked for. @defaultValue 8 */
+  /** With how many nodes of a level a vector is tried when its list is looked for. @defaultValue 16 */
   readonly beam?: number;
   /** @defaultValue key(0) */
   readonly key?: Key;
@@ -61,7 +61,7 @@ export interface AnnOptions<T> {
 export interface AnnAddOptions<T> {
   /** i32 [m], each >= 0, none in the index yet. @defaultValue from the largest id + 1 on */
   readonly newIds?: T;
-  /** As for building. @defaultValue 8 */
+  /** As for building. @defaultValue 16 */
   readonly beam?: number;
   /** Only needed when the index is given as bare tensors. @defaultValue that of the index */
   readonly metric?: Metric;
@@ -131,7 +131,7 @@ const metricOption: OptionField = {
 const beamOption: OptionField = {
   name: 'beam',
   type: 'integer',
-  default: 8,
+  default: 16,
   about: 'with how many nodes of an upper level a vector is tried when its list is looked for, 1 to 16',
 };
 
@@ -160,12 +160,16 @@ export const hierarchicalAnnContract: Contract = {
       about: 'levels of centroids, 1 to 3; default 1 up to 256 lists, 2 up to 65,536, 3 above',
     },
     { name: 'flat', type: 'boolean', default: false, about: 'one list: exact search' },
-    { name: 'sample', type: 'integer', about: 'vectors to train on; default 40 per list, at most n' },
+    {
+      name: 'sample',
+      type: 'integer',
+      about: 'vectors to train on; default 40 per list, at most n or 128 MiB',
+    },
     { name: 'iterations', type: 'integer', default: 6, about: 'Lloyd iterations per level' },
     {
       name: 'refine',
       type: 'integer',
-      default: 2,
+      default: 3,
       about: 'Lloyd iterations over all lists after the tree stands',
     },
     beamOption,
@@ -280,7 +284,7 @@ export function planHierarchicalAnn<T extends AnyTensor>(vectors: T, options: An
   const [n, d] = matrix(op, 'vectors', vectors);
   if (d === 0)
     throw new ShapeError(op, `vectors has shape ${show(vectors.shape)}; a vector needs a dimension`);
-  const { metric = 'ip', flat = false, iterations = 6, refine = 2, beam = 8, ids } = options;
+  const { metric = 'ip', flat = false, iterations = 6, refine = 3, beam = 16, ids } = options;
   requireChoice(op, 'metric', metric, ['ip', 'l2', 'cosine']);
   if (typeof flat !== 'boolean')
     throw new ArgumentError(op, `flat is ${String(flat)}; it must be true or false`);
@@ -291,7 +295,9 @@ export function planHierarchicalAnn<T extends AnyTensor>(vectors: T, options: An
   requireInteger(op, 'lists', lists, 1, Math.max(n, 1));
   const depth = options.levels ?? (lists <= 256 ? 1 : lists <= 65536 ? 2 : 3);
   requireInteger(op, 'levels', depth, 1, 3);
-  const sample = options.sample ?? Math.min(40 * lists, n);
+  // The sample is clustered in one piece: as many rows, padded to whole vec4, as the least binding of WebGPU holds.
+  const most = Math.floor(2 ** 27 / (16 * Math.ceil(d / 4)));
+  const sample = options.sample ?? Math.min(Math.max(Math.min(40 * lists, most), lists), n);
   if (lists > 1) requireInteger(op, 'sample', sample, lists, n);
   requireInteger(op, 'iterations', iterations, 0, 1_000_000);
   requireInteger(op, 'refine', refine, 0, 1_000_000);
@@ -478,7 +484,7 @@ export function planAnnAdd<T extends AnyTensor>(
   requireDType(op, 'newVectors', vectors, f32);
   const [m] = matrix(op, 'newVectors', vectors);
   requireShape(op, 'newVectors', vectors, [m, shape.d]);
-  const { beam = 8, newIds } = options;
+  const { beam = 16, newIds } = options;
   requireInteger(op, 'beam', beam, 1, maxBeam);
   if (newIds !== undefined) {
     requireDType(op, 'newIds', newIds, i32);

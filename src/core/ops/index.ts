@@ -10,6 +10,7 @@ import {
   crossEntropyLogitsContract,
 } from './crossEntropy.ts';
 import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax.ts';
+import { type DropoutOps, dropoutBackwardContract, dropoutContract } from './dropout.ts';
 import { type EmbeddingOps, embeddingBackwardContract, embeddingContract } from './embedding.ts';
 import { type GatedFfnOps, gatedFfnBackwardContract, gatedFfnContract } from './gatedFfn.ts';
 import { type GatherRowsOps, gatherRowsBackwardContract, gatherRowsContract } from './gatherRows.ts';
@@ -28,6 +29,11 @@ import {
   hierarchicalAnnContract,
   hierarchicalAnnSearchContract,
 } from './hierarchicalAnn.ts';
+import {
+  type InclusionLossOps,
+  inclusionLossBackwardContract,
+  inclusionLossContract,
+} from './inclusionLoss.ts';
 import { type KMeansOps, kMeansContract } from './kMeans.ts';
 import { type LayerNormOps, layerNormBackwardContract, layerNormContract } from './layerNorm.ts';
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
@@ -39,6 +45,8 @@ import {
 } from './maskBySubVocab.ts';
 import { type MatmulOps, matmulBackwardContract, matmulContract } from './matmul.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
+import { type MixHeadsOps, mixHeadsBackwardContract, mixHeadsContract } from './mixHeads.ts';
+import { type PoolQueryOps, poolQueryBackwardContract, poolQueryContract } from './poolQuery.ts';
 import {
   type PrefixMaskOps,
   prefixMaskBackwardContract,
@@ -46,9 +54,15 @@ import {
   prefixMaskRangeContract,
 } from './prefixMask.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
+import {
+  type SampledCrossEntropyOps,
+  sampledCrossEntropyBackwardContract,
+  sampledCrossEntropyContract,
+} from './sampledCrossEntropy.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
 import { type SplitMinSumOps, splitMinSumContract } from './splitMinSum.ts';
+import { type SubVocabHeadOps, subVocabHeadBackwardContract, subVocabHeadContract } from './subVocabHead.ts';
 import { type TopKOps, topKBackwardContract, topKContract } from './topK.ts';
 
 /** Every operator, the same on both twins: `ref` is an `Ops<Tensor>`, `gpu.ops` an `Ops<GpuTensor>`. */
@@ -57,6 +71,7 @@ export interface Ops<T extends AnyTensor>
     AddOps<T>,
     CrossEntropyOps<T>,
     CummaxOps<T>,
+    DropoutOps<T>,
     EmbeddingOps<T>,
     GatedFfnOps<T>,
     GradientClipOps<T>,
@@ -68,6 +83,7 @@ export interface Ops<T extends AnyTensor>
     LerpOps<T>,
     MatmulOps<T>,
     MaxStateOps<T>,
+    MixHeadsOps<T>,
     PrefixMaskOps<T>,
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
@@ -77,6 +93,10 @@ export interface Ops<T extends AnyTensor>
     GeluOps<T>,
     LocalIdsOps<T>,
     MaskBySubVocabOps<T>,
+    SubVocabHeadOps<T>,
+    SampledCrossEntropyOps<T>,
+    PoolQueryOps<T>,
+    InclusionLossOps<T>,
     TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
@@ -109,10 +129,14 @@ export const contracts: readonly Contract[] = [
   gradientClipContract,
   gradientClipFactorContract,
   adamWContract,
+  dropoutContract,
+  dropoutBackwardContract,
   embeddingContract,
   embeddingBackwardContract,
   maxStateContract,
   maxStateBackwardContract,
+  mixHeadsContract,
+  mixHeadsBackwardContract,
   kMeansContract,
   hierarchicalAnnContract,
   hierarchicalAnnAddContract,
@@ -129,6 +153,14 @@ export const contracts: readonly Contract[] = [
   localIdsContract,
   maskBySubVocabContract,
   maskBySubVocabBackwardContract,
+  subVocabHeadContract,
+  subVocabHeadBackwardContract,
+  sampledCrossEntropyContract,
+  sampledCrossEntropyBackwardContract,
+  poolQueryContract,
+  poolQueryBackwardContract,
+  inclusionLossContract,
+  inclusionLossBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';

@@ -8,12 +8,12 @@
  * @param rows decides between equal keys; all different
  */
 export function bestOf(keys: Uint32Array, rows: Int32Array, count: number, k: number): Int32Array {
-  if (k >= count) return Int32Array.from({ length: count }, (_, i) => i);
+  let left = new Int32Array(count);
+  for (let i = 0; i < count; i++) left[i] = i;
+  if (k >= count) return left;
   const best = new Int32Array(k);
   let kept = 0;
-  let left = new Int32Array(count);
   let remaining = count;
-  for (let i = 0; i < count; i++) left[i] = i;
   const histogram = new Int32Array(2048);
   for (const [shift, mask] of [
     [21, 2047],
@@ -62,7 +62,7 @@ export function byRow(rows: Int32Array, among: Int32Array): Int32Array {
 /** Stable radix sort of positions by a 32-bit key, 11 bits at a time. */
 function sortBy(among: Int32Array, keyOf: (position: number) => number): Int32Array {
   const n = among.length;
-  let from = Int32Array.from(among);
+  let from = among.slice();
   let to = new Int32Array(n);
   let keys = new Uint32Array(n);
   let nextKeys = new Uint32Array(n);
@@ -91,4 +91,72 @@ export function keysOf(scores: Float32Array, count: number): Uint32Array {
     keys[i] = bits === 0x80000000 ? 0x80000000 : bits ^ (bits >>> 31 === 0 ? 0x80000000 : 0xffffffff);
   }
   return keys;
+}
+
+/**
+ * The k best of scores that come piece by piece, by (score descending, row ascending), without keeping them all.
+ *
+ * Scores below `least` cannot be among the k best. When the places are used up, the k best of them stay, and the k-th is the
+ * new `least`: with four times as many places as results, few scores are looked at twice.
+ */
+export class Best {
+  private readonly k: number;
+  private readonly scores: Float32Array;
+  private readonly rows: Int32Array;
+  private count = 0;
+  private least = Number.NEGATIVE_INFINITY;
+
+  /** @param total how many scores will come at most */
+  constructor(k: number, total: number) {
+    this.k = k;
+    const places = Math.min(4 * k + 1024, total);
+    this.scores = new Float32Array(places);
+    this.rows = new Int32Array(places);
+  }
+
+  /** Take scores[i] * scale, which belongs to the row rows[first + i], for i from 0 to count - 1. */
+  add(scores: Float64Array, scale: number, rows: Int32Array, first: number, count: number): void {
+    const { scores: kept, rows: keptRows } = this;
+    let at = this.count;
+    let { least } = this;
+    for (let i = 0; i < count; i++) {
+      const score = Math.fround(scores[i]! * scale);
+      if (score < least) continue;
+      if (at === kept.length) {
+        this.count = at;
+        this.shrink();
+        at = this.count;
+        least = this.least;
+      }
+      kept[at] = score;
+      keptRows[at++] = rows[first + i]!;
+    }
+    this.count = at;
+  }
+
+  /** The k best, or all if they are fewer: best first, or by ascending row. */
+  take(sorted: boolean): { rows: Int32Array; scores: Float32Array } {
+    const keys = keysOf(this.scores, this.count);
+    const best = bestOf(keys, this.rows, this.count, this.k);
+    return this.at(sorted ? inOrder(keys, this.rows, best) : byRow(this.rows, best));
+  }
+
+  private shrink(): void {
+    const best = bestOf(keysOf(this.scores, this.count), this.rows, this.count, this.k);
+    const { rows, scores } = this.at(best);
+    this.scores.set(scores);
+    this.rows.set(rows);
+    this.count = best.length;
+    this.least = scores.reduce((least, score) => Math.min(least, score), Number.POSITIVE_INFINITY);
+  }
+
+  private at(places: Int32Array): { rows: Int32Array; scores: Float32Array } {
+    const rows = new Int32Array(places.length);
+    const scores = new Float32Array(places.length);
+    for (let i = 0; i < places.length; i++) {
+      rows[i] = this.rows[places[i]!]!;
+      scores[i] = this.scores[places[i]!]!;
+    }
+    return { rows, scores };
+  }
 }

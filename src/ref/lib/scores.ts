@@ -4,8 +4,9 @@ export type Floats = Float32Array | Float64Array;
 /**
  * Inner products of one vector with the rows first..last-1: out[at + i] = sum_j rows[first + i][j] q[j].
  *
- * Four rows at a time share each q[j]; each sum runs over j in order, in f64. `| 0` tells the engine that an index is an
- * integer, which spares it a check per element.
+ * Eight rows at a time share each q[j]; each sum runs over j in order, in f64. `| 0` tells the engine that an index is an
+ * integer, which spares it a check per element. (Four rows are as fast alone, but V8 then compiles this loop into its
+ * callers, where it runs at two thirds of the speed.)
  */
 export function innerProducts(
   rows: Floats,
@@ -17,32 +18,104 @@ export function innerProducts(
   at = 0,
 ): void {
   let i = first;
-  for (; i + 3 < last; i += 4, at += 4) {
+  for (; i + 7 < last; i += 8, at += 8) {
     const a = (i * d) | 0;
     const b = (a + d) | 0;
     const c = (b + d) | 0;
     const e = (c + d) | 0;
+    const f = (e + d) | 0;
+    const g = (f + d) | 0;
+    const h = (g + d) | 0;
+    const l = (h + d) | 0;
     let sa = 0;
     let sb = 0;
     let sc = 0;
     let se = 0;
+    let sf = 0;
+    let sg = 0;
+    let sh = 0;
+    let sl = 0;
     for (let j = 0; j < d; j++) {
       const v = q[j]!;
       sa += rows[(a + j) | 0]! * v;
       sb += rows[(b + j) | 0]! * v;
       sc += rows[(c + j) | 0]! * v;
       se += rows[(e + j) | 0]! * v;
+      sf += rows[(f + j) | 0]! * v;
+      sg += rows[(g + j) | 0]! * v;
+      sh += rows[(h + j) | 0]! * v;
+      sl += rows[(l + j) | 0]! * v;
     }
     out[at] = sa;
     out[at + 1] = sb;
     out[at + 2] = sc;
     out[at + 3] = se;
+    out[at + 4] = sf;
+    out[at + 5] = sg;
+    out[at + 6] = sh;
+    out[at + 7] = sl;
   }
   for (; i < last; i++, at++) {
     let sum = 0;
     for (let j = 0; j < d; j++) sum += rows[(i * d + j) | 0]! * q[j]!;
     out[at] = sum;
   }
+}
+
+/**
+ * Inner products of two vectors with the rows first..last-1: what `innerProducts` gives for each of them, in two thirds of
+ * the time, since each element of a row is read and converted once.
+ */
+export function innerProductsOfTwo(
+  rows: Floats,
+  d: number,
+  first: number,
+  last: number,
+  [q, p]: readonly [Float64Array, Float64Array],
+  [outQ, outP]: readonly [Float64Array, Float64Array],
+): void {
+  let at = 0;
+  let i = first;
+  for (; i + 3 < last; i += 4, at += 4) {
+    const a = (i * d) | 0;
+    const b = (a + d) | 0;
+    const c = (b + d) | 0;
+    const e = (c + d) | 0;
+    let qa = 0;
+    let qb = 0;
+    let qc = 0;
+    let qe = 0;
+    let pa = 0;
+    let pb = 0;
+    let pc = 0;
+    let pe = 0;
+    for (let j = 0; j < d; j++) {
+      const v = q[j]!;
+      const w = p[j]!;
+      const xa = rows[(a + j) | 0]!;
+      const xb = rows[(b + j) | 0]!;
+      const xc = rows[(c + j) | 0]!;
+      const xe = rows[(e + j) | 0]!;
+      qa += xa * v;
+      qb += xb * v;
+      qc += xc * v;
+      qe += xe * v;
+      pa += xa * w;
+      pb += xb * w;
+      pc += xc * w;
+      pe += xe * w;
+    }
+    outQ[at] = qa;
+    outQ[at + 1] = qb;
+    outQ[at + 2] = qc;
+    outQ[at + 3] = qe;
+    outP[at] = pa;
+    outP[at + 1] = pb;
+    outP[at + 2] = pc;
+    outP[at + 3] = pe;
+  }
+  innerProducts(rows, d, i, last, q, outQ, at);
+  innerProducts(rows, d, i, last, p, outP, at);
 }
 
 /** Minus the squared distances, in the same way: out[at + i] = -sum_j (rows[first + i][j] - q[j])^2. */
