@@ -244,6 +244,25 @@ describe('generate and eval', () => {
     expect(first).toMatch(/^最大/);
   });
 
+  test('the end of the prompt may be cut again: what is taken back is not said twice', async () => {
+    // "大" is three bytes, and so three tokens; the last is taken back and its byte must come first again.
+    for (const rung of ['heal-1', 'heal-n']) {
+      const text = await generate('--boundary', rung, '--temperature', '0');
+      expect(text.startsWith('最大')).toBe(true);
+      expect(text).toBe(await generate('--boundary', rung, '--temperature', '0'));
+    }
+    const { code, stderr } = await run(
+      'generate',
+      '--model',
+      'whole',
+      '--prompt',
+      '',
+      '--boundary',
+      'heal-2',
+    );
+    expect([code, stderr]).toEqual([2, expect.stringContaining('Allowed choices are none, heal-1, heal-n')]);
+  });
+
   test('bits per byte of the training text are below those of noise', async () => {
     writeFileSync(at('noise.txt'), 'q#Z@ 7xK!~ %vW^ 0j&* '.repeat(20));
     const of = async (text: string): Promise<number> =>

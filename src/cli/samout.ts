@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { boundaries } from '../models/boundary/rollBack.ts';
 
 /** `subvocab samout`: train, continue, measure and exchange SamOut models. */
 export function samoutCommand(): Command {
@@ -49,6 +50,11 @@ export function samoutCommand(): Command {
         .option('--temperature <x>', '0: always the most probable token', number(0), 1)
         .option('--top-k <n>', 'choose among the k most probable', integer(1))
         .option('--top-p <x>', 'choose among the fewest whose probabilities reach this', number(0))
+        .addOption(
+          new Option('--boundary <rung>', 'how the end of the prompt may be cut again')
+            .choices([...boundaries])
+            .default('none'),
+        )
         .option('--seed <n>', 'the same seed gives the same text', integer(0), 0)
         .addOption(twin())
         .addOption(adapter())

@@ -5,11 +5,12 @@ import type { Backend } from '../../core/backend.ts';
 import { ArgumentError, FileError } from '../../core/errors.ts';
 import { writeFiles } from '../../core/formats/files.ts';
 import { foldIn, key } from '../../core/key.ts';
-import { type AnyTensor, type Tensor, tensor } from '../../core/tensor.ts';
+import type { AnyTensor, Tensor } from '../../core/tensor.ts';
 import type { Tokenizer } from '../../core/tokenizers/tokenizer.ts';
 import { samOutConfig } from '../../models/samOut/config.ts';
 import { SamOut } from '../../models/samOut/model.ts';
 import { initialParameters, parameterCount } from '../../models/samOut/parameters.ts';
+import { randomRows } from '../../models/samOut/rows.ts';
 import { DivergedError, SamOutTrainer } from '../../models/samOut/trainer.ts';
 import { print, progress, say } from '../frame.ts';
 import { type TwinOptions, withBackend } from './backends.ts';
@@ -141,11 +142,16 @@ async function steps<T extends AnyTensor>(
   const metrics = readMetrics(options.resume).filter((m) => m.step <= trainer.step);
   await writeFiles(command, [{ path: metricsPath, chunks: metrics.map((m) => `${JSON.stringify(m)}\n`) }]);
   const line = progress();
+  // Windows of the text at places drawn from the seed and the step alone, so that a resumed run agrees.
+  const rowsOf = (step: number): Promise<Tensor> => {
+    const place = foldIn(foldIn(key(run.seed), 0x7465_7874), step);
+    return randomRows(backend, place, ids, run.batch, run.length);
+  };
   let saved = options.resume === options.out ? trainer.step : -1;
   const save = async (): Promise<void> => {
     if (saved === trainer.step) return;
     // The loss of a step is that of the parameters before it: whether the step itself was good, only the next loss says.
-    const next = await trainer.loss(await batch(backend, run, ids, trainer.step));
+    const next = await trainer.loss(await rowsOf(trainer.step));
     if (!Number.isFinite(next)) {
       throw new DivergedError(
         command,
@@ -184,7 +190,7 @@ async function steps<T extends AnyTensor>(
     const started = performance.now();
     const first = trainer.step;
     while (trainer.step < options.steps && stopped === undefined) {
-      const tokens = await batch(backend, run, ids, trainer.step);
+      const tokens = await rowsOf(trainer.step);
       const { loss, count } = await trainer.train(tokens);
       const bitsPerByte = loss / Math.LN2 / bytesPerToken;
       const seconds = (performance.now() - started) / 1000;
@@ -225,23 +231,6 @@ async function steps<T extends AnyTensor>(
 function again({ out, steps, twin, adapter }: TrainCommandOptions): string {
   const where = `${twin === 'ref' ? ' --twin ref' : ''}${adapter === undefined ? '' : ` --adapter ${adapter}`}`;
   return `subvocab samout train --resume ${out} --out ${out} --steps ${steps}${where}`;
-}
-
-/** The rows of a step: windows of the text, at places drawn from the seed and the step alone, so that a resumed run agrees. */
-async function batch<T extends AnyTensor>(
-  backend: Backend<T>,
-  { seed, batch: rows, length }: RunSettings,
-  ids: Int32Array,
-  step: number,
-): Promise<Tensor> {
-  using drawn = backend.ops.randomBits(foldIn(foldIn(key(seed), 0x7465_7874), step), [rows]);
-  const places = (await backend.read(drawn)).data;
-  const out = new Int32Array(rows * (length + 1));
-  for (let r = 0; r < rows; r++) {
-    const at = Math.floor((places[r]! / 2 ** 32) * (ids.length - length));
-    out.set(ids.subarray(at, at + length + 1), r * (length + 1));
-  }
-  return tensor([rows, length + 1], out);
 }
 
 /** All texts as one sequence of ids, each with the id that begins a text in front; and how many bytes they are. */
