@@ -4,7 +4,7 @@
  * `--adapter NAME` chooses the adapter.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg } from 'node:os';
+import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { openGpu } from '../src/gpu/index.ts';
@@ -22,10 +22,9 @@ if (options.check) {
   for (const [name] of stale) console.error(`docs/claims.md is stale: ${name}; run: npm run claims`);
   process.exit(stale.length === 0 ? 0 : 1);
 }
-const load = loadavg()[0]!.toFixed(1);
 await using gpu = await openGpu(options.adapter === undefined ? {} : { adapter: options.adapter });
 const measured = await measure(gpu, (line) => process.stderr.write(`${line}\n`));
-const machine = `${gpu.choice.chosen.name}, kernels of the family \`${gpu.family}\`, ${cpus().length} x ${cpus()[0]?.model.trim()}, load ${load} before`;
+const machine = `${gpu.choice.chosen.name}, kernels of the family \`${gpu.family}\`, ${cpus().length} x ${cpus()[0]?.model.trim()}`;
 writeFileSync(path, page(measured, machine, new Date().toISOString().slice(0, 10)));
 console.log(`wrote ${path}`);
 
@@ -45,7 +44,7 @@ function page(m: Measured, where: string, date: string): string {
   const out = [
     '# The claims of seed 001, one by one',
     '',
-    `Written by \`npm run claims\` on ${date}: ${where}. Times are medians of runs in turns; they compare blocks of one width, d = ${512}, made of the same operators on the same adapter. The standard block is \`x + attention(layerNorm(x))\`, then \`x + down(gelu(up(layerNorm(x))))\` with 4 d features between. Another adapter gives other times; the arithmetic stays.`,
+    `Written by \`npm run claims\` on ${date}: ${where}. Times are medians of ${gpu.choice.chosen.software ? 'CPU time, which other work on the machine does not reach' : 'wall time'}; they compare blocks of one width, d = ${512}, made of the same operators on the same adapter. The standard block is \`x + attention(layerNorm(x))\`, then \`x + down(gelu(up(layerNorm(x))))\` with 4 d features between. Another adapter gives other times; the arithmetic stays.`,
     '',
     '| claim | verdict |',
     '| --- | --- |',
