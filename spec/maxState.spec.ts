@@ -59,6 +59,9 @@ const call = (element: fc.Arbitrary<number>) =>
     ),
   );
 
+/** No cap, or one among the numbers of the data. */
+const caps = fc.constantFrom<{ cap?: number }>({}, { cap: 0 }, { cap: 0.7 }, { cap: -1 }, { cap: 3e38 });
+
 describe('the reference', () => {
   test('its m is cummax', () => {
     // With a = -c, b = 0 and only alpha2 = 1, y = m.
@@ -76,6 +79,18 @@ describe('the reference', () => {
     const want = cummax(tensor([2, 30, 3], Float64Array.from(c.data)), { axis: 1, carryIn, mask });
     expect(got.y.data).toEqual(want.values.data);
     expect(got.carryOut.data).toEqual(want.carryOut.data);
+  });
+
+  test('with a cap, y has min(m, cap) and the states have m', () => {
+    const abc = random([2, 40, 6], 12);
+    const zero = abc.data.map((v, i) => (i % 6 < 2 ? -abc.data[i + 4]! : i % 6 < 4 ? 0 : v)) as Float32Array;
+    const only = tensor([5], [0, 1, 0, 0, 0]);
+    const free = maxState(tensor(abc.shape, zero), only);
+    const held = maxState(tensor(abc.shape, zero), only, { cap: 0.3 });
+    expect(held.y.data).toEqual(free.y.data.map((m) => Math.min(m, Math.fround(0.3))));
+    expect(held.states.data).toEqual(free.states.data);
+    expect(held.carryOut.data).toEqual(free.carryOut.data);
+    expect(maxState(abc, alphas, { cap: 9 }).y.data).toEqual(maxState(abc, alphas).y.data);
   });
 
   test('cut anywhere and carried over, the parts equal the whole', () => {
@@ -153,7 +168,7 @@ describe('the reference', () => {
       [2, 35, 2],
     ] as const) {
       const flags = { mask: sign([batch, length], 8, 0.7), reset: sign([batch, length], 9, 0.1) };
-      for (const options of [{}, flags]) {
+      for (const options of [{}, flags, { ...flags, cap: 0.4 }]) {
         expectGradient(
           [random([batch, length, 3 * channels], 10), alphas, random([batch, channels], 11)],
           ([abc, alphas, carryIn]) => {
@@ -191,6 +206,11 @@ describe('bad calls are refused before any work', () => {
     ],
     [() => maxState(abc, alphas, { mask: sign([2], 1) }), 'mask has shape [2]; it must be [2, 3]'],
     [() => maxState(abc, alphas, { reset: random([2, 3], 1) }), 'reset has dtype f32; it takes u32'],
+    [() => maxState(abc, alphas, { cap: Infinity }), 'maxState: cap is Infinity; it must be a finite number'],
+    [
+      () => maxStateBackward(y, abc, alphas, states, { cap: Number.NaN }),
+      'maxStateBackward: cap is NaN; it must be a finite number',
+    ],
     [() => maxStateBackward(abc, abc, alphas, states), 'dy has shape [2, 3, 6]; it must be [2, 3, 2]'],
     [() => maxStateBackward(y, abc, alphas, y), 'states has shape [2, 3, 2]; it must be [2, 1, 2]'],
     [
@@ -241,6 +261,8 @@ const wrong: Record<
       to: 'alphas[0] * a[i] + alphas[2] * b[i]',
     },
     { name: 'alpha5 is forgotten', from: 'alphas[1] + alphas[4]', to: 'alphas[1]' },
+    { name: 'the cap is passed over', from: 'CAPPED != 0u &&', to: 'CAPPED > 1u &&' },
+    { name: 'the cap is below', from: 'key > orderKey(bitcast', to: 'key < orderKey(bitcast' },
     {
       name: 'states are saved four positions late',
       from: 'if (start % PERIOD == 0u) { states',
@@ -252,6 +274,11 @@ const wrong: Record<
       name: 'ties stay with the first, four channels',
       from: 'orderKey4(c) >= orderKey4(before)',
       to: 'orderKey4(c) > orderKey4(before)',
+    },
+    {
+      name: 'the cap is passed over, four channels',
+      from: 'CAPPED == 0u',
+      to: 'CAPPED != 2u',
     },
     {
       name: 'alpha1 and alpha3 change places, four channels',
@@ -286,9 +313,10 @@ const wrong: Record<
     { name: 'a reset lets the gradient through', from: 'takes || (flag & 2u) != 0u', to: 'takes' },
     {
       name: 'where nothing was seen, m has a gradient',
-      from: ', 0.0, m[i] == NOTHING)',
-      to: ', 0.0, false)',
+      from: ', 0.0, m[i] == NOTHING ||',
+      to: ', 0.0, false ||',
     },
+    { name: 'above the cap m has a gradient', from: ' || over(m[i]))', to: ')' },
     { name: 'a masked position is paid', from: '(flag & 1u) != 0u && orderKey(c[i])', to: 'orderKey(c[i])' },
     {
       name: 'the sum for alpha1 takes a',
@@ -309,6 +337,7 @@ const wrong: Record<
       from: 'takes | vec4<bool>((flag & 2u) != 0u)',
       to: 'vec4<bool>(false)',
     },
+    { name: 'above the cap m has a gradient, four channels', from: ' | over4(max));', to: ');' },
     { name: 'a channel of four is left out of a sum', from: 'dot(dAlpha3, one)', to: 'dAlpha3.x' },
   ],
   backwardChunks: [
@@ -322,6 +351,7 @@ const wrong: Record<
       from: 'select(0.0, sum, passable[at] != 0u)',
       to: 'sum',
     },
+    { name: 'above the cap m has a gradient, in chunks', from: ' || over(state));', to: ');' },
     {
       name: 'a chunk counts on past the position that takes over',
       from: 'passes = 0u;\n      break;',
@@ -355,17 +385,17 @@ describeDevice('the kernel', (gpu, family) => {
   test('equals the reference on hard data, the state bit for bit', async () => {
     const any = fc.oneof(call(tameFloat), call(anyFloat));
     await fc.assert(
-      fc.asyncProperty(any, (inputs) => expectTwins(gpu(), 'maxState', inputs)),
-      { numRuns: 100 },
+      fc.asyncProperty(any, caps, (inputs, cap) => expectTwins(gpu(), 'maxState', inputs, cap)),
+      { numRuns: 60 },
     );
   });
 
   test('has the gradient of the reference within its bound', async () => {
     await fc.assert(
-      fc.asyncProperty(call(tameFloat), (inputs) =>
-        expectTwins(gpu(), 'maxStateBackward', backwardOf(inputs)),
+      fc.asyncProperty(call(tameFloat), caps, (inputs, cap) =>
+        expectTwins(gpu(), 'maxStateBackward', backwardOf(inputs), cap),
       ),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 
@@ -385,8 +415,10 @@ describeDevice('the kernel', (gpu, family) => {
       };
       for (const { mask, reset, ...some } of [inputs]) {
         for (const flags of [{}, { mask }, { reset }, { mask, reset }]) {
-          await expectTwins(gpu(), 'maxState', { ...some, ...flags });
-          await expectTwins(gpu(), 'maxStateBackward', backwardOf({ ...some, ...flags }));
+          for (const cap of [{}, { cap: 0.9 }]) {
+            await expectTwins(gpu(), 'maxState', { ...some, ...flags }, cap);
+            await expectTwins(gpu(), 'maxStateBackward', backwardOf({ ...some, ...flags }), cap);
+          }
         }
       }
     }
@@ -447,10 +479,14 @@ describeDevice('the kernel', (gpu, family) => {
     ];
     const checks = (op: string, all: readonly Parameters<typeof backwardOf>[0][]) =>
       Object.fromEntries(
-        all.map((inputs, i) => [
-          `inputs ${i}`,
-          () => compareTwins(gpu(), op, op === 'maxState' ? inputs : backwardOf(inputs)),
-        ]),
+        [{}, { cap: 0.5 }].flatMap((cap) =>
+          all
+            .slice(0, cap.cap === undefined ? all.length : 2)
+            .map((inputs, i) => [
+              `inputs ${i}, ${JSON.stringify(cap)}`,
+              () => compareTwins(gpu(), op, op === 'maxState' ? inputs : backwardOf(inputs), cap),
+            ]),
+        ),
       );
     const kills = (
       mutants: readonly Mutant[],

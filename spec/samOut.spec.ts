@@ -5,7 +5,7 @@ import type { Backend } from '../src/core/backend.ts';
 import { readSafetensors } from '../src/core/formats/safetensors.ts';
 import { key } from '../src/core/key.ts';
 import { type AnyTensor, type Tensor, tensor } from '../src/core/tensor.ts';
-import { samOutConfig } from '../src/models/samOut/config.ts';
+import { type SamOutConfig, samOutConfig } from '../src/models/samOut/config.ts';
 import { sequenceNats } from '../src/models/samOut/evaluate.ts';
 import { generate } from '../src/models/samOut/generate.ts';
 import { SamOut, type SamOutState, samOutLoss } from '../src/models/samOut/model.ts';
@@ -14,6 +14,7 @@ import {
   listParameters,
   mapParameters,
   parameterCount,
+  parameterShapes,
 } from '../src/models/samOut/parameters.ts';
 import { configOf, fromStateDict, toStateDict } from '../src/models/samOut/stateDict.ts';
 import { DivergedError, SamOutTrainer } from '../src/models/samOut/trainer.ts';
@@ -236,10 +237,17 @@ describe('the model', () => {
     expect((await of(1)).data).toEqual((await of(16)).data);
   });
 
-  test('has the gradient that central differences give, for every parameter', () => {
-    const tiny = samOutConfig({ vocabulary: 7, width: 4, heads: 2, layers: 2, paddingIndex: 6 });
+  test.each<[string, Partial<SamOutConfig>]>([
+    ['as the seed has it', {}],
+    ['tied', { tied: true }],
+    ['with a cap', { cap: 0.4 }],
+    ['with mixed heads', { mixHeads: true }],
+    ['with dropout', { dropout: 0.3 }],
+    ['with all of these', { tied: true, cap: 0.4, mixHeads: true, dropout: 0.3 }],
+  ])('%s: has the gradient that central differences give, for every parameter', (_, options) => {
+    const tiny = samOutConfig({ vocabulary: 7, width: 4, heads: 2, layers: 2, paddingIndex: 6, ...options });
     let seed = 0;
-    const shapes = mapParameters(fromTiny(tiny), (shape) =>
+    const shapes = mapParameters(parameterShapes(tiny), (shape) =>
       tensor(
         shape,
         noiseArray(
@@ -248,36 +256,103 @@ describe('the model', () => {
         ),
       ),
     );
-    const input = tensor([2, 3], [0, 1, 5, 2, 6, 4], 'i32');
+    // The padding row has no gradient by definition as an embedding, but has one as a head: no padding where they are tied.
+    const padding = tiny.tied ? 0 : 6;
+    const input = tensor([2, 3], [0, 1, 5, 2, padding, 4], 'i32');
     const targets = tensor([2, 3], [1, 5, 3, 2, 4, 0], 'i32');
     const list = listParameters(shapes);
     const build = <T>(values: readonly T[]) => {
       let i = 0;
       return mapParameters(shapes, () => values[i++]!);
     };
-    // The padding row has no gradient by definition, so it is left out of the directions by being data here.
+    const loss = { ignoreIndex: 2, dropoutKey: key(5) };
+    // Else the embedding is left out of the directions by being data here.
+    const data = tiny.tied ? [] : [f64(list[0]!)];
     expectGradient(
-      list.slice(1),
-      (values) => [
-        samOutLoss(refBackend.ops, tiny, build([f64(list[0]!), ...values]), input, targets, {
-          ignoreIndex: 2,
-        }).loss,
-      ],
+      list.slice(data.length),
+      (values) => [samOutLoss(refBackend.ops, tiny, build([...data, ...values]), input, targets, loss).loss],
       (values, [dy]) => {
         using tape = new Tape(refBackend);
-        const vars = [tape.constant(f64(list[0]!)), ...values.map((t) => tape.parameter(t))];
-        const { loss } = samOutLoss(
+        const vars = [...data.map((t) => tape.constant(t)), ...values.map((t) => tape.parameter(t))];
+        const made = samOutLoss(
           tape.ops,
           tiny,
           build(vars),
           tape.constant(input),
           tape.constant(targets),
-          { ignoreIndex: 2 },
+          loss,
         );
-        return tape.pullback(loss, vars.slice(1), dy!);
+        return tape.pullback(made.loss, vars.slice(data.length), dy!);
       },
       { tolerance: 1e-5 },
     );
+  });
+
+  test('options that are off change no bit, those that are on do', async () => {
+    const [plain] = await logitsOf(refBackend, [ids]);
+    const of = async (options: Partial<SamOutConfig>, p = parameters): Promise<Tensor> => {
+      using model = new SamOut(refBackend, samOutConfig({ ...config, ...options }), p);
+      return model.forward(ids).logits;
+    };
+    const withMix = (scale: number) =>
+      mapParameters(
+        {
+          ...parameters,
+          layers: parameters.layers.map((layer) => ({
+            ...layer,
+            mix: tensor(
+              [4, 4],
+              Float32Array.from({ length: 16 }, (_, i) => (i % 5 === 0 ? 1 : scale)),
+            ),
+          })),
+        },
+        (t) => t,
+      );
+    // Inference drops nothing; a cap above every maximum and the identity among the heads change nothing.
+    for (const off of [
+      await of({ dropout: 0.5 }),
+      await of({ cap: 1e6 }),
+      await of({ mixHeads: true }, withMix(0)),
+    ])
+      expect(off.data).toEqual(plain!.data);
+    for (const on of [await of({ cap: 0.1 }), await of({ mixHeads: true }, withMix(0.2))])
+      expect(distance(on, plain!)).toBeGreaterThan(1e-3);
+  });
+
+  test('dropout follows from the key and the step, and needs a key', async () => {
+    const batch = tensor([2, 6], [1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13], 'i32');
+    const losses = async (seed: number, from = 0): Promise<number[]> => {
+      using model = new SamOut(refBackend, samOutConfig({ ...config, dropout: 0.5 }), parameters);
+      using trainer = new SamOutTrainer(model, { lr: 0, key: key(seed) });
+      trainer.step = from;
+      return [(await trainer.train(batch)).loss, (await trainer.train(batch)).loss];
+    };
+    const [first, second] = await losses(1);
+    expect(first).not.toBe(second);
+    expect(await losses(1)).toEqual([first, second]);
+    expect((await losses(1, 1))[0]).toBe(second);
+    expect((await losses(2))[0]).not.toBe(first);
+    using model = new SamOut(refBackend, samOutConfig({ ...config, dropout: 0.5 }), parameters);
+    expect(() => new SamOutTrainer(model)).toThrow('the model has dropout 0.5, which needs a key');
+  });
+
+  test('mixed heads go out and in by name, and start as the identity', async () => {
+    const mixed = samOutConfig({
+      vocabulary: 9,
+      width: 6,
+      heads: 3,
+      layers: 2,
+      paddingIndex: 0,
+      mixHeads: true,
+    });
+    const made = await initialParameters(refBackend, mixed, key(1));
+    const plain = await initialParameters(refBackend, samOutConfig({ ...mixed, mixHeads: false }), key(1));
+    expect([...made.layers[1]!.mix!.data]).toEqual([1, 0, 0, 0, 1, 0, 0, 0, 1]);
+    expect(made.head!.data).toEqual(plain.head!.data);
+    const names = toStateDict(made);
+    expect(names['decoder_layers.1.head_mixing.weight']!.shape).toEqual([3, 3]);
+    expect(configOf(names)).toMatchObject({ mixHeads: true, heads: 3 });
+    expect(listParameters(fromStateDict(mixed, names)).length).toBe(listParameters(made).length);
   });
 
   test('bad ids are named before any work', () => {
@@ -327,24 +402,6 @@ describe('the model', () => {
   });
 });
 
-function fromTiny(tiny: ReturnType<typeof samOutConfig>) {
-  const d = tiny.width;
-  const layer = {
-    combined: [3 * d, d],
-    alphas: [5],
-    w1: [d, d],
-    b1: [d],
-    wg: [d, d],
-    bg: [d],
-    w2: [d, d],
-    b2: [d],
-    gamma: [d],
-    beta: [d],
-    alpha: [] as number[],
-  };
-  return { embedding: [tiny.vocabulary, d], layers: [layer, layer], head: [tiny.vocabulary, d] };
-}
-
 function f64(t: Tensor): Tensor {
   return tensor(t.shape, Float64Array.from(t.data));
 }
@@ -368,6 +425,31 @@ describeDevice('the model on the GPU', (gpu) => {
       const want = whole!.data.slice(t * 300, (t + 1) * 300);
       expect(distance(tensor([300], part.data.slice(0, 300)), tensor([300], want))).toBeLessThan(1e-5);
     }
+  });
+
+  test('every option gives the losses of the reference', async () => {
+    const options = { tied: true, cap: 0.5, mixHeads: true, dropout: 0.2 };
+    const all = samOutConfig({ vocabulary: 50, width: 16, heads: 4, layers: 2, paddingIndex: 0, ...options });
+    const start = await initialParameters(refBackend, all, key(3));
+    const batch = columns(
+      tensor(
+        [2, 40],
+        Int32Array.from({ length: 80 }, (_, i) => 1 + ((i * i) % 49)),
+      ),
+      0,
+      40,
+    );
+    const losses = async <T extends AnyTensor>(backend: Backend<T>): Promise<number[]> => {
+      using model = new SamOut(backend, all, start);
+      using trainer = new SamOutTrainer(model, { key: key(4), lr: 0.01 });
+      const out: number[] = [];
+      for (let i = 0; i < 4; i++) out.push((await trainer.train(batch)).loss);
+      return out;
+    };
+    const want = await losses(refBackend);
+    expect(want[3]).toBeLessThan(want[0]!);
+    for (const [i, loss] of (await losses(gpu())).entries())
+      expect(Math.abs(loss - want[i]!)).toBeLessThan(1e-4);
   });
 
   test('a training step in steady state creates no buffer and leaves none', async () => {

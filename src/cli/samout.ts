@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { boundaries } from '../models/boundary/rollBack.ts';
 
 /** `subvocab samout`: train, continue, measure and exchange SamOut models. */
 export function samoutCommand(): Command {
@@ -19,7 +20,16 @@ export function samoutCommand(): Command {
         .option('--seed <n>', 'start values and batches', integer(0), 0)
         .option('--width <n>', 'features per position', integer(1), 128)
         .option('--layers <n>', 'layers', integer(1), 4)
-        .option('--heads <n>', 'heads; they change nothing, and must divide the width', integer(1), 4)
+        .option(
+          '--heads <n>',
+          'heads; they must divide the width, and change nothing without --mix-heads',
+          integer(1),
+          4,
+        )
+        .option('--tied', 'use the embedding as the head')
+        .option('--cap <x>', 'what the running maximum counts as at most', number(-1e38))
+        .option('--mix-heads', 'weighted sums across heads after every layer')
+        .option('--dropout <p>', "the share of every layer's output that a step drops", number(0), 0)
         .option('--batch <n>', 'rows per step', integer(1), 16)
         .option('--length <n>', 'predicted positions per row', integer(1), 64)
         .option('--lr <x>', 'learning rate of Adam', number(0), 0.001)
@@ -40,6 +50,11 @@ export function samoutCommand(): Command {
         .option('--temperature <x>', '0: always the most probable token', number(0), 1)
         .option('--top-k <n>', 'choose among the k most probable', integer(1))
         .option('--top-p <x>', 'choose among the fewest whose probabilities reach this', number(0))
+        .addOption(
+          new Option('--boundary <rung>', 'how the end of the prompt may be cut again')
+            .choices([...boundaries])
+            .default('none'),
+        )
         .option('--seed <n>', 'the same seed gives the same text', integer(0), 0)
         .addOption(twin())
         .addOption(adapter())

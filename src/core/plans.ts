@@ -9,14 +9,17 @@ import {
 } from './ops/crossEntropy.ts';
 import { planCummax, planCummaxBackward } from './ops/cummax.ts';
 import { planDriftLoss, planDriftLossBackward } from './ops/driftLoss.ts';
+import { planDropout, planDropoutBackward } from './ops/dropout.ts';
 import { planEmbedding, planEmbeddingBackward } from './ops/embedding.ts';
 import { planGatedFfn, planGatedFfnBackward } from './ops/gatedFfn.ts';
 import { planGatherRows, planGatherRowsBackward } from './ops/gatherRows.ts';
 import { planGelu, planGeluBackward } from './ops/gelu.ts';
 import { planGradientClip, planGradientClipFactor } from './ops/gradientClip.ts';
 import { planGumbelNoise } from './ops/gumbelNoise.ts';
+import { planGumbelTopK, planGumbelTopKBackward, planGumbelTopKRelaxed } from './ops/gumbelTopK.ts';
 import { planAnnAdd, planAnnSearch, planHierarchicalAnn } from './ops/hierarchicalAnn.ts';
 import { planIdentityLoss, planIdentityLossBackward } from './ops/identityLoss.ts';
+import { planInclusionLoss, planInclusionLossBackward } from './ops/inclusionLoss.ts';
 import type { Ops } from './ops/index.ts';
 import { planKMeans } from './ops/kMeans.ts';
 import { planLayerNorm, planLayerNormBackward } from './ops/layerNorm.ts';
@@ -25,12 +28,18 @@ import { planLocalIds } from './ops/localIds.ts';
 import { planMaskBySubVocab, planMaskBySubVocabBackward } from './ops/maskBySubVocab.ts';
 import { planMatmul, planMatmulBackward } from './ops/matmul.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
+import { planMixHeads, planMixHeadsBackward } from './ops/mixHeads.ts';
 import { planMultiHeadAttention, planMultiHeadAttentionBackward } from './ops/multiHeadAttention.ts';
+import { planPoolQuery, planPoolQueryBackward } from './ops/poolQuery.ts';
 import { planPrefixMask, planPrefixMaskBackward, planPrefixMaskRange } from './ops/prefixMask.ts';
 import { planRandomBits } from './ops/randomBits.ts';
+import { planSampledCrossEntropy, planSampledCrossEntropyBackward } from './ops/sampledCrossEntropy.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
+import { planSkipTuning, planSkipTuningBackward } from './ops/skipTuning.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
 import { planSparsemax, planSparsemaxBackward } from './ops/sparsemax.ts';
+import { planSplitMinSum } from './ops/splitMinSum.ts';
+import { planSubVocabHead, planSubVocabHeadBackward } from './ops/subVocabHead.ts';
 import { planSurfaceForms } from './ops/surfaceForms.ts';
 import { planTopK, planTopKBackward } from './ops/topK.ts';
 import type { AnyTensor } from './tensor.ts';
@@ -55,6 +64,8 @@ export const plans: {
   crossEntropyLogitsBackward: planCrossEntropyLogitsBackward,
   cummax: planCummax,
   cummaxBackward: planCummaxBackward,
+  dropout: planDropout,
+  dropoutBackward: planDropoutBackward,
   gatedFfn: planGatedFfn,
   gatedFfnBackward: planGatedFfnBackward,
   gradientClip: planGradientClip,
@@ -66,6 +77,9 @@ export const plans: {
   kMeans: planKMeans,
   matmul: planMatmul,
   matmulBackward: planMatmulBackward,
+  gumbelTopK: planGumbelTopK,
+  gumbelTopKBackward: planGumbelTopKBackward,
+  gumbelTopKRelaxed: planGumbelTopKRelaxed,
   prefixMask: planPrefixMask,
   prefixMaskBackward: planPrefixMaskBackward,
   prefixMaskRange: planPrefixMaskRange,
@@ -75,19 +89,32 @@ export const plans: {
   topKBackward: planTopKBackward,
   maxState: planMaxState,
   maxStateBackward: planMaxStateBackward,
+  mixHeads: planMixHeads,
+  mixHeadsBackward: planMixHeadsBackward,
   layerNorm: planLayerNorm,
   layerNormBackward: planLayerNormBackward,
+  skipTuning: planSkipTuning,
+  skipTuningBackward: planSkipTuningBackward,
   softmax: planSoftmax,
   softmaxBackward: planSoftmaxBackward,
+  splitMinSum: planSplitMinSum,
   gatherRows: planGatherRows,
   gatherRowsBackward: planGatherRowsBackward,
   gelu: planGelu,
   geluBackward: planGeluBackward,
-  multiHeadAttention: planMultiHeadAttention,
-  multiHeadAttentionBackward: planMultiHeadAttentionBackward,
   localIds: planLocalIds,
   maskBySubVocab: planMaskBySubVocab,
   maskBySubVocabBackward: planMaskBySubVocabBackward,
+  subVocabHead: planSubVocabHead,
+  subVocabHeadBackward: planSubVocabHeadBackward,
+  sampledCrossEntropy: planSampledCrossEntropy,
+  sampledCrossEntropyBackward: planSampledCrossEntropyBackward,
+  poolQuery: planPoolQuery,
+  poolQueryBackward: planPoolQueryBackward,
+  inclusionLoss: planInclusionLoss,
+  inclusionLossBackward: planInclusionLossBackward,
+  multiHeadAttention: planMultiHeadAttention,
+  multiHeadAttentionBackward: planMultiHeadAttentionBackward,
   sparsemax: planSparsemax,
   sparsemaxBackward: planSparsemaxBackward,
   identityLoss: planIdentityLoss,

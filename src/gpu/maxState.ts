@@ -28,7 +28,8 @@ export function maxState(
     const layout = layoutOf(gpu, plan);
     const flags = flagsOf(gpu, abc, mask, reset);
     const params = paramsOf(plan, layout, carryIn !== undefined, flags.kind);
-    const common = { file, constants: { WORKGROUP_SIZE: layout.workgroup }, params };
+    const constants = constantsOf(plan, layout);
+    const common = { file, constants, params };
     // An absent tensor is stood in for by abc, which no branch then reads.
     const carry = carryIn ?? abc;
     if (layout.chunks > 1) {
@@ -72,7 +73,7 @@ export function maxStateBackward(
     const layout = layoutOf(gpu, plan);
     const flags = flagsOf(gpu, abc, mask, reset);
     const params = paramsOf(plan, layout, dCarryOut !== undefined, flags.kind);
-    const common = { file, constants: { WORKGROUP_SIZE: layout.workgroup }, params };
+    const common = { file, constants: constantsOf(plan, layout), params };
     const cut = layout.chunks > 1;
     // What a chunk gets from its right and gives to its left; one chunk gets dCarryOut and gives dCarryIn.
     const sums = cut ? gpu.empty('f32', [layout.chunks, plan.batch, plan.channels]) : dCarryIn;
@@ -151,9 +152,24 @@ function layoutOf(gpu: Gpu, { batch, length, channels }: MaxStatePlan): Layout {
   return { rows, chunk, chunks, quads, items, workgroup, groups: gpu.grid(Math.ceil(items / workgroup)) };
 }
 
-function paramsOf(plan: MaxStatePlan, layout: Layout, hasCarry: boolean, flags: number): number[] {
+/** Without a cap the kernels are compiled without one. */
+function constantsOf({ cap }: MaxStatePlan, { workgroup }: Layout) {
+  return { WORKGROUP_SIZE: workgroup, ...(cap === undefined ? {} : { CAPPED: 1 }) };
+}
+
+function paramsOf(plan: MaxStatePlan, layout: Layout, hasCarry: boolean, flags: number) {
   const { rows, chunk, chunks, items } = layout;
-  return [rows, plan.channels, plan.length, chunk, chunks, hasCarry ? 1 : 0, flags, items];
+  return [
+    rows,
+    plan.channels,
+    plan.length,
+    chunk,
+    chunks,
+    hasCarry ? 1 : 0,
+    flags,
+    items,
+    { f32: plan.cap ?? 0 },
+  ];
 }
 
 /** Mask and reset as one tensor, with the number that tells the kernels what it holds. */
@@ -171,7 +187,7 @@ function flagsOf(
     file,
     entry: 'maxStateFlags',
     constants: { WORKGROUP_SIZE: 64 },
-    params: [0, 0, 0, 0, 0, 0, 0, mask.size],
+    params: [0, 0, 0, 0, 0, 0, 0, mask.size, 0],
     reads: [mask, reset],
     writes: [tensor],
     groups: gpu.grid(Math.ceil(mask.size / 64)),

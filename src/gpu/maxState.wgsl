@@ -17,6 +17,7 @@
 // @uses lib/grid.wgsl
 
 override WORKGROUP_SIZE: u32 = 64u;  // invocations per workgroup, 1..256
+override CAPPED: u32 = 0u;           // 1: params.cap stands for what is above it
 override SPAN: u32 = 64u;            // partial sums per alpha between the two last levels of their reduction
 const PERIOD: u32 = 16u;             // positions between saved states; the contract's statePeriod
 const AHEAD: u32 = 4u;               // positions whose loads are started before the first is used
@@ -32,6 +33,7 @@ struct Params {
   hasCarry: u32,     // 1: carryIn / dCarryOut holds values
   flags: u32,        // 0: none; 1: flags is the mask; 2: flags is the reset; 3: both, packed by maxStateFlags
   items: u32,        // invocations that left partial sums
+  cap: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -79,7 +81,15 @@ fn advance(state: u32, c: u32, flag: u32) -> u32 {
 }
 
 /// m in arithmetic.
-fn value(state: u32) -> f32 { return bitcast<f32>(select(state, 0u, state == NOTHING)); }
+fn value(state: u32) -> f32 {
+  return bitcast<f32>(select(select(state, bitcast<u32>(params.cap), over(state)), 0u, state == NOTHING));
+}
+
+/// Whether the cap stands for a state, by order keys: NaN has the highest one, and is above no cap.
+fn over(state: u32) -> bool {
+  let key = orderKey(state);
+  return CAPPED != 0u && key > orderKey(bitcast<u32>(params.cap)) && key != orderKey(0x7fc00000u);
+}
 
 /// Where `states` keeps the state before position t of a row.
 fn slot(batch: u32, channel: u32, t: u32) -> u32 {
@@ -144,7 +154,16 @@ fn advance4(state: vec4u, c: vec4u, flag: u32) -> vec4u {
   return select(before, c, orderKey4(c) >= orderKey4(before));
 }
 
-fn value4(state: vec4u) -> vec4f { return bitcast<vec4f>(select(state, vec4u(0u), state == vec4u(NOTHING))); }
+fn value4(state: vec4u) -> vec4f {
+  let capped = select(state, vec4u(bitcast<u32>(params.cap)), over4(state));
+  return bitcast<vec4f>(select(capped, vec4u(0u), state == vec4u(NOTHING)));
+}
+
+fn over4(state: vec4u) -> vec4<bool> {
+  if (CAPPED == 0u) { return vec4<bool>(false); }
+  let key = orderKey4(state);
+  return (key > vec4u(orderKey(bitcast<u32>(params.cap)))) & (key != vec4u(orderKey(0x7fc00000u)));
+}
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn maxStateQuads(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
@@ -291,7 +310,7 @@ fn maxStateBackward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups
           let cf = bitcast<f32>(c[i]);
           let mf = value(m[i]);
           let at = (origin + i) * 3u * width + channel;
-          rest += select(g[k] * (alpha25 + a[k] + b[k] + cf), 0.0, m[i] == NOTHING);
+          rest += select(g[k] * (alpha25 + a[k] + b[k] + cf), 0.0, m[i] == NOTHING || over(m[i]));
           let takes = (flag & 1u) != 0u && orderKey(c[i]) == orderKey(m[i]);
           dabc[at] = g[k] * (weights[2] + mf);
           dabc[at + width] = g[k] * (weights[0] + mf);
@@ -352,7 +371,7 @@ fn maxStateBackwardQuads(@builtin(workgroup_id) group: vec3u, @builtin(num_workg
       let g = dy4[position * width + channel];
       let max = m[i - 1u];
       let mf = value4(max);
-      rest += select(g * (alpha25 + a + b + c), vec4f(0.0), max == vec4u(NOTHING));
+      rest += select(g * (alpha25 + a + b + c), vec4f(0.0), (max == vec4u(NOTHING)) | over4(max));
       let takes = (orderKey4(bits) == orderKey4(max)) & vec4<bool>((flag & 1u) != 0u);
       dabc4[at] = g * (weights[2] + mf);
       dabc4[at + width] = g * (weights[0] + mf);
@@ -402,7 +421,7 @@ fn maxStateBackwardReduce(@builtin(workgroup_id) group: vec3u, @builtin(num_work
       break;
     }
     let sum = weights[1] + weights[4] + bitcast<f32>(values[at]) + bitcast<f32>(values[at + width]) + bitcast<f32>(c);
-    rest += select(dy[position * width + channel] * sum, 0.0, state == NOTHING);
+    rest += select(dy[position * width + channel] * sum, 0.0, state == NOTHING || over(state));
   }
   rests[id] = rest;
   open[id] = passes;

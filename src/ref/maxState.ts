@@ -18,9 +18,10 @@ import { allocate, type Outputs, outputs, Tensor } from '../core/tensor.ts';
  * @param options.carryIn [B, C], the maximum of what came before; -Infinity = nothing came
  * @param options.mask u32 [B, T], nonzero = c[t] joins the maximum
  * @param options.reset u32 [B, T], nonzero = the position starts afresh: everything before it is forgotten
+ * @param options.cap min(m, cap) stands for m in y; the states keep m itself
  * @returns y [B, T, C]; carryOut [B, C], the state after the last position; states [B, ceil(T/16), C], the state before
  * positions 0, 16, 32, ... (for the backward, and to go back to: a maximum cannot be undone)
- * @throws ShapeError, DTypeError
+ * @throws ShapeError, DTypeError, ArgumentError
  * @accuracy carryOut and states exact; y in f64, rounded once
  * @edge Nothing seen yet (masked from the start, no carry): m counts as 0 in y and the state is -Infinity, so that a
  * first c below 0 becomes the maximum. A masked position gives its y all the same, with the m so far. A reset acts
@@ -54,7 +55,7 @@ export function maxState(
         const c = abc.data[at + 2 * channels]!;
         state = found(state, n * length + t, options);
         if (takes(state, c, n * length + t, options)) state = c;
-        const m = state === nothing ? 0 : state;
+        const m = state === nothing ? 0 : isOver(state, plan.cap) ? plan.cap! : state;
         y[(n * length + t) * channels + i] = a1 * b + a2 * m + a3 * a + a4 * c + (a + b + c) * m + a5 * m;
       }
       carryOut[n * channels + i] = state;
@@ -69,6 +70,11 @@ export function maxState(
 
 /** The state before anything was seen: the identity of the maximum. */
 const nothing = Number.NEGATIVE_INFINITY;
+
+/** Whether the cap stands for a maximum. NaN is above nothing. */
+function isOver(state: number, cap: number | undefined): boolean {
+  return cap !== undefined && state > cap;
+}
 
 interface Flags {
   readonly mask?: Tensor;
@@ -97,14 +103,14 @@ function takes(state: number, c: number, at: number, { mask }: Flags): boolean {
  * the maximum was taken. What is left at the front belongs to the carry; a reset drops what is left there.
  *
  * @param dy [B, T, C]
- * @param abc, alphas, options.mask, options.reset as in the forward call
+ * @param abc, alphas, options.mask, options.reset, options.cap as in the forward call
  * @param states [B, ceil(T/16), C] as the forward call returned them: its first row is carryIn
  * @param options.dCarryOut [B, C], the gradient of carryOut
  * @returns dabc [B, T, 3C], dAlphas [5], dCarryIn [B, C]
  * @throws ShapeError, DTypeError
  * @accuracy f64 sums, rounded once
  * @edge A tie's gradient goes to the latest position, whole. Where nothing was seen, m is the constant 0 and has no
- * gradient. alpha2 and alpha5 multiply the same m, so their gradients are equal. T = 0: dCarryIn = dCarryOut.
+ * gradient, nor has one above the cap. alpha2 and alpha5 multiply the same m, so their gradients are equal. T = 0: dCarryIn = dCarryOut.
  * @source the derivative of the formula above
  */
 export function maxStateBackward(
@@ -141,8 +147,9 @@ export function maxStateBackward(
         const c = abc.data[at + 2 * channels]!;
         const g = dy.data[(n * length + t) * channels + i]!;
         const seen = maxima[t] !== nothing;
-        const m = seen ? maxima[t]! : 0;
-        if (seen) rest += g * (a2 + a5 + a + b + c);
+        const over = isOver(maxima[t]!, plan.cap);
+        const m = !seen ? 0 : over ? plan.cap! : maxima[t]!;
+        if (seen && !over) rest += g * (a2 + a5 + a + b + c);
         dabc[at] = g * (a3 + m);
         dabc[at + channels] = g * (a1 + m);
         dabc[at + 2 * channels] = g * (a4 + m) + (taken[t] ? rest : 0);

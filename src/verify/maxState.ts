@@ -72,6 +72,20 @@ export const cases: readonly Case[] = [
     inputs: () => ({ ...hardLayer(3, 131, 5), carryIn: tensor([3, 5], hardArray(15, 7)) }),
   },
   {
+    op: 'maxState',
+    label: 'a cap among ties, zeros, subnormals; carry, mask and reset',
+    shape: '[3, 131, 12]',
+    inputs: () => ({ ...hardLayer(3, 131, 4), carryIn: tensor([3, 4], hardArray(12, 7)) }),
+    options: { cap: 0.5 },
+  },
+  {
+    op: 'maxStateBackward',
+    label: 'a cap among ties, zeros, subnormals; carry, mask and reset',
+    shape: '[3, 131, 12]',
+    inputs: () => backward(hardLayer(3, 131, 4), tensor([3, 4], hardArray(12, 7))),
+    options: { cap: 0.5 },
+  },
+  {
     op: 'maxStateBackward',
     label: 'one layer of the seed',
     shape: '[32, 49, 1536]',

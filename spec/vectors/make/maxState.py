@@ -9,7 +9,7 @@ def bits(t, dtype):
 def named(t, dtype="f32"):
     return {"dtype": dtype, "shape": list(t.shape), "bits": bits(t, dtype)}
 
-def forward(abc, alphas, carry, mask, reset):
+def forward(abc, alphas, carry, mask, reset, cap):
     """Position by position with torch.cummax over what each position may see: slow and plain."""
     B, T, W = abc.shape
     a, b, c = abc.split(W // 3, dim=2)
@@ -28,6 +28,7 @@ def forward(abc, alphas, carry, mask, reset):
                 seen = seen + [c[n, t]]
             m = torch.cummax(torch.stack(seen), 0).values[-1] if seen else torch.zeros(W // 3)
             m = torch.where(torch.isinf(m), torch.zeros_like(m), m)
+            m = m if cap is None or not seen else m.clamp(max=cap)
             outs.append(alphas[0] * b[n, t] + alphas[1] * m + alphas[2] * a[n, t] + alphas[3] * c[n, t]
                         + (a[n, t] + b[n, t] + c[n, t]) * m + alphas[4] * m)
         rows.append((torch.stack(outs) if outs else torch.zeros(0, W // 3), seen))
@@ -47,19 +48,21 @@ notes = {
     "Tie": "equal values of c: the latest takes the maximum, and its whole gradient",
     "Period": "longer than the 16 positions between saved states",
     "Size": "smallest sizes",
+    "Cap": "m counts as the cap where it is above it, and then has no gradient; the state is not touched",
 }
 cases = []
 
-def add(name, flags, abc, alphas, carry=None, mask=None, reset=None):
+def add(name, flags, abc, alphas, carry=None, mask=None, reset=None, cap=None):
     abc = abc.clone().requires_grad_(True)
     alphas = alphas.clone().requires_grad_(True)
     if carry is not None:
         carry = carry.clone().requires_grad_(True)
-    y, out, states = forward(abc, alphas, carry, mask, reset)
+    y, out, states = forward(abc, alphas, carry, mask, reset, cap)
+    options = {} if cap is None else {"cap": cap}
     optional = {}
     if mask is not None: optional["mask"] = named(mask, "u32")
     if reset is not None: optional["reset"] = named(reset, "u32")
-    cases.append({"name": name, "op": "maxState", "flags": flags, "options": {},
+    cases.append({"name": name, "op": "maxState", "flags": flags, "options": options,
                   "inputs": {"abc": named(abc), "alphas": named(alphas), **optional,
                              **({"carryIn": named(carry)} if carry is not None else {})},
                   "outputs": {"y": named(y), "carryOut": named(out), "states": named(states)}})
@@ -71,7 +74,7 @@ def add(name, flags, abc, alphas, carry=None, mask=None, reset=None):
     grads = [torch.zeros_like(l) if g is None else g for g, l in zip(grads, leaves)]
     outputs = {"dabc": named(grads[0]), "dAlphas": named(grads[1])}
     if carry is not None: outputs["dCarryIn"] = named(grads[2])
-    cases.append({"name": name + ", gradient", "op": "maxStateBackward", "flags": flags, "options": {},
+    cases.append({"name": name + ", gradient", "op": "maxStateBackward", "flags": flags, "options": options,
                   "inputs": {"dy": named(dy), "abc": named(abc), "alphas": named(alphas), "states": named(states),
                              **optional, "dCarryOut": named(dout)},
                   "outputs": outputs})
@@ -100,6 +103,11 @@ long[:, 20:, :] -= 6  # nothing takes over in the last period
 add("past two saved states", ["Period"], long, mixed, carry=torch.zeros(1, 2))
 add("17 positions with a reset at 16", ["Period", "Reset"], ties(1, 17, 3), mixed,
     reset=(torch.arange(17) == 16).long().reshape(1, 17))
+torch.manual_seed(12)
+add("a cap", ["Cap", "Plain"], torch.randn(2, 6, 12), mixed, cap=0.75)
+add("a cap, ties with it, carry, mask, reset", ["Cap", "Tie", "Carry", "Mask", "Reset"], ties(2, 6, 6), mixed,
+    carry=ties(2, 2), mask=left, reset=starts, cap=1.0)
+add("a cap below everything", ["Cap"], torch.randn(1, 4, 6), mixed, cap=-4.0)
 out = {"op": "maxState", "source": f"torch {torch.__version__}, CPU, f32", "notes": notes, "cases": cases}
 path = pathlib.Path(__file__).parent.parent / "maxState.json"
 path.write_text(json.dumps(out, indent=1) + "\n")

@@ -2,15 +2,16 @@ import { createHash } from 'node:crypto';
 import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Backend } from '../../core/backend.ts';
-import { ArgumentError } from '../../core/errors.ts';
+import { ArgumentError, FileError } from '../../core/errors.ts';
 import { writeFiles } from '../../core/formats/files.ts';
 import { foldIn, key } from '../../core/key.ts';
-import { type AnyTensor, type Tensor, tensor } from '../../core/tensor.ts';
+import type { AnyTensor, Tensor } from '../../core/tensor.ts';
 import type { Tokenizer } from '../../core/tokenizers/tokenizer.ts';
 import { samOutConfig } from '../../models/samOut/config.ts';
 import { SamOut } from '../../models/samOut/model.ts';
 import { initialParameters, parameterCount } from '../../models/samOut/parameters.ts';
-import { SamOutTrainer } from '../../models/samOut/trainer.ts';
+import { randomRows } from '../../models/samOut/rows.ts';
+import { DivergedError, SamOutTrainer } from '../../models/samOut/trainer.ts';
 import { print, progress, say } from '../frame.ts';
 import { type TwinOptions, withBackend } from './backends.ts';
 import { lossCurve, type Metric } from './lossCurve.ts';
@@ -36,6 +37,10 @@ export interface TrainCommandOptions extends TwinOptions {
   readonly width: number;
   readonly layers: number;
   readonly heads: number;
+  readonly tied?: boolean;
+  readonly cap?: number;
+  readonly mixHeads?: boolean;
+  readonly dropout: number;
   readonly batch: number;
   readonly length: number;
   readonly lr: number;
@@ -93,8 +98,9 @@ export async function train(options: TrainCommandOptions): Promise<void> {
     );
   }
   const { vocabulary, paddingIndex } = tokenizer;
-  const { width, layers, heads } = options;
-  const config = before?.config ?? samOutConfig({ vocabulary, paddingIndex, width, layers, heads });
+  const { width, layers, heads, tied = false, cap = null, mixHeads = false, dropout } = options;
+  const chosen = { width, layers, heads, tied, cap, mixHeads, dropout };
+  const config = before?.config ?? samOutConfig({ vocabulary, paddingIndex, ...chosen });
   mkdirSync(options.out, { recursive: true });
   if (before === undefined && existsSync(join(options.out, 'checkpoint.safetensors'))) {
     throw new ArgumentError(
@@ -109,6 +115,7 @@ export async function train(options: TrainCommandOptions): Promise<void> {
     const settings = {
       lr: run.lr,
       ignoreIndex: paddingIndex,
+      key: foldIn(key(run.seed), 0x6472_6f70),
       ...(run.maxNorm === undefined ? {} : { maxNorm: run.maxNorm }),
     };
     using trainer = new SamOutTrainer(model, settings, before?.state);
@@ -135,13 +142,27 @@ async function steps<T extends AnyTensor>(
   const metrics = readMetrics(options.resume).filter((m) => m.step <= trainer.step);
   await writeFiles(command, [{ path: metricsPath, chunks: metrics.map((m) => `${JSON.stringify(m)}\n`) }]);
   const line = progress();
-  let fresh = true;
+  // Windows of the text at places drawn from the seed and the step alone, so that a resumed run agrees.
+  const rowsOf = (step: number): Promise<Tensor> => {
+    const place = foldIn(foldIn(key(run.seed), 0x7465_7874), step);
+    return randomRows(backend, place, ids, run.batch, run.length);
+  };
+  let saved = options.resume === options.out ? trainer.step : -1;
   const save = async (): Promise<void> => {
+    if (saved === trainer.step) return;
+    // The loss of a step is that of the parameters before it: whether the step itself was good, only the next loss says.
+    const next = await trainer.loss(await rowsOf(trainer.step));
+    if (!Number.isFinite(next)) {
+      throw new DivergedError(
+        command,
+        `the loss after step ${trainer.step} is ${next}, so it was not saved; lower --lr, or set --max-norm`,
+      );
+    }
     const stored = { config: model.config, parameters: await model.read(), tokenizer };
     const state = await trainer.state();
     const curve = metrics.length > 1 ? await lossCurve(metrics) : undefined;
     await writeFiles(command, [
-      ...(fresh ? tokenizerFiles(options.out, tokenizer) : []),
+      ...(saved < 0 ? tokenizerFiles(options.out, tokenizer) : []),
       checkpointFile(options.out, stored, state, run),
       modelFile(options.out, stored),
       ...(curve === undefined
@@ -151,7 +172,7 @@ async function steps<T extends AnyTensor>(
             { path: join(options.out, 'loss.html'), chunks: [curve.html] },
           ]),
     ]);
-    fresh = false;
+    saved = trainer.step;
   };
 
   // Ctrl-C ends the run after the step at hand, with a checkpoint; a second one ends it at once.
@@ -169,14 +190,14 @@ async function steps<T extends AnyTensor>(
     const started = performance.now();
     const first = trainer.step;
     while (trainer.step < options.steps && stopped === undefined) {
-      const tokens = await batch(backend, run, ids, trainer.step);
+      const tokens = await rowsOf(trainer.step);
       const { loss, count } = await trainer.train(tokens);
       const bitsPerByte = loss / Math.LN2 / bytesPerToken;
       const seconds = (performance.now() - started) / 1000;
       const rate = (count * (trainer.step - first)) / seconds;
       const metric: Metric = { step: trainer.step, loss, bitsPerByte };
       metrics.push(metric);
-      appendFileSync(metricsPath, `${JSON.stringify(metric)}\n`);
+      appendMetric(metricsPath, metric);
       if (options.json) print(JSON.stringify({ ...metric, tokensPerSecond: Math.round(rate) }));
       const left = ((options.steps - trainer.step) * seconds) / (trainer.step - first);
       line.show(
@@ -186,6 +207,12 @@ async function steps<T extends AnyTensor>(
     }
     line.clear();
     await save();
+  } catch (error) {
+    line.clear();
+    if (saved >= 0) {
+      say(`${options.out} has the checkpoint of step ${saved}; to go on from there: ${again(options)}`);
+    }
+    throw error;
   } finally {
     process.removeListener('SIGINT', stop);
     process.removeListener('SIGTERM', stop);
@@ -195,28 +222,15 @@ async function steps<T extends AnyTensor>(
     `step ${trainer.step}: loss ${last?.loss.toFixed(4)}, ${last?.bitsPerByte.toFixed(3)} bits per byte; wrote ${options.out}`,
   );
   if (stopped !== undefined) {
-    say(
-      `continue with: subvocab samout train --resume ${options.out} --out ${options.out} --steps ${options.steps}`,
-    );
+    say(`continue with: ${again(options)}`);
     process.exitCode = stopped === 'SIGINT' ? 130 : 143;
   }
 }
 
-/** The rows of a step: windows of the text, at places drawn from the seed and the step alone, so that a resumed run agrees. */
-async function batch<T extends AnyTensor>(
-  backend: Backend<T>,
-  { seed, batch: rows, length }: RunSettings,
-  ids: Int32Array,
-  step: number,
-): Promise<Tensor> {
-  using drawn = backend.ops.randomBits(foldIn(foldIn(key(seed), 0x7465_7874), step), [rows]);
-  const places = (await backend.read(drawn)).data;
-  const out = new Int32Array(rows * (length + 1));
-  for (let r = 0; r < rows; r++) {
-    const at = Math.floor((places[r]! / 2 ** 32) * (ids.length - length));
-    out.set(ids.subarray(at, at + length + 1), r * (length + 1));
-  }
-  return tensor([rows, length + 1], out);
+/** The command that continues a run. */
+function again({ out, steps, twin, adapter }: TrainCommandOptions): string {
+  const where = `${twin === 'ref' ? ' --twin ref' : ''}${adapter === undefined ? '' : ` --adapter ${adapter}`}`;
+  return `subvocab samout train --resume ${out} --out ${out} --steps ${steps}${where}`;
 }
 
 /** All texts as one sequence of ids, each with the id that begins a text in front; and how many bytes they are. */
@@ -239,6 +253,14 @@ function readTexts(tokenizer: Tokenizer, paths: readonly string[]): { ids: Int32
     at += p.length;
   }
   return { ids, bytes };
+}
+
+function appendMetric(path: string, metric: Metric): void {
+  try {
+    appendFileSync(path, `${JSON.stringify(metric)}\n`);
+  } catch (error) {
+    throw new FileError(command, `cannot write ${path}: ${(error as Error).message}`);
+  }
 }
 
 function readMetrics(folder: string | undefined): Metric[] {

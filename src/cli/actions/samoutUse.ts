@@ -1,6 +1,8 @@
 import { ArgumentError } from '../../core/errors.ts';
 import { key } from '../../core/key.ts';
 import { StreamDecoder } from '../../core/tokenizers/tokenizer.ts';
+import { PrefixConstraint } from '../../models/boundary/constraint.ts';
+import { type Boundary, rollBack, wordsOf } from '../../models/boundary/rollBack.ts';
 import { sequenceNats } from '../../models/samOut/evaluate.ts';
 import { generate } from '../../models/samOut/generate.ts';
 import { SamOut } from '../../models/samOut/model.ts';
@@ -19,6 +21,7 @@ export async function generateText(
     readonly temperature: number;
     readonly topK?: number;
     readonly topP?: number;
+    readonly boundary: Boundary;
     readonly seed: number;
   },
 ): Promise<void> {
@@ -34,12 +37,34 @@ export async function generateText(
   };
   await withBackend(command, options, async (backend) => {
     using model = new SamOut(backend, config, parameters);
-    const decoder = new StreamDecoder(tokenizer, before);
     process.stdout.write(options.prompt);
-    for await (const id of generate(model, prompt, options.maxTokens, key(options.seed), sampling)) {
-      process.stdout.write(decoder.push(id));
+    if (options.boundary === 'none') {
+      const decoder = new StreamDecoder(tokenizer, before);
+      for await (const id of generate(model, prompt, options.maxTokens, key(options.seed), sampling)) {
+        process.stdout.write(decoder.push(id));
+      }
+      process.stdout.write(`${decoder.end()}\n`);
+      return;
     }
-    process.stdout.write(`${decoder.end()}\n`);
+    const words = wordsOf(tokenizer, config.vocabulary);
+    const { kept, prefix } = rollBack(words, prompt, options.boundary);
+    using constraint = new PrefixConstraint(backend, words, prefix, options.boundary === 'heal-n');
+    const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+    let spelled = 0;
+    for await (const id of generate(
+      model,
+      kept,
+      options.maxTokens,
+      key(options.seed),
+      sampling,
+      constraint,
+    )) {
+      // The prompt is on the screen already, the bytes that were taken back with it.
+      const fresh = words[id]!.subarray(Math.min(prefix.length - spelled, words[id]!.length));
+      spelled = Math.min(prefix.length, spelled + words[id]!.length);
+      process.stdout.write(decoder.decode(fresh, { stream: true }));
+    }
+    process.stdout.write(`${decoder.decode()}\n`);
   });
 }
 

@@ -11,22 +11,30 @@ import {
 } from './crossEntropy.ts';
 import { judgeCummaxBackward } from './cummax.ts';
 import { judgeDriftLoss, judgeDriftLossBackward } from './driftLoss.ts';
+import { judgeDropout, judgeDropoutBackward } from './dropout.ts';
 import { judgeEmbeddingBackward } from './embedding.ts';
 import { judgeGatedFfn, judgeGatedFfnBackward } from './gatedFfn.ts';
 import { judgeGatherRowsBackward } from './gatherRows.ts';
 import { judgeGelu, judgeGeluBackward } from './gelu.ts';
 import { judgeGradientClip } from './gradientClip.ts';
+import { judgeGumbelTopK, judgeGumbelTopKBackward, judgeGumbelTopKRelaxed } from './gumbelTopK.ts';
 import { judgeAnn, judgeAnnAdd, judgeAnnSearch } from './hierarchicalAnn.ts';
 import { judgeIdentityLoss, judgeIdentityLossBackward } from './identityLoss.ts';
+import { judgeInclusionLoss, judgeInclusionLossBackward } from './inclusionLoss.ts';
 import { judgeKMeans } from './kMeans.ts';
 import { judgeLayerNorm, judgeLayerNormBackward } from './layerNorm.ts';
 import { judgeLerp, judgeLerpBackward } from './lerp.ts';
 import { judgeMatmul, judgeMatmulBackward } from './matmul.ts';
 import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
+import { judgeMixHeads, judgeMixHeadsBackward } from './mixHeads.ts';
 import { judgeMultiHeadAttention, judgeMultiHeadAttentionBackward } from './multiHeadAttention.ts';
+import { judgePoolQuery, judgePoolQueryBackward } from './poolQuery.ts';
+import { judgeSampledCrossEntropy, judgeSampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 import { judgeSampleLogits } from './sampleLogits.ts';
+import { judgeSkipTuning, judgeSkipTuningBackward } from './skipTuning.ts';
 import { judgeSoftmax, judgeSoftmaxBackward } from './softmax.ts';
 import { judgeSparsemax, judgeSparsemaxBackward } from './sparsemax.ts';
+import { judgeSubVocabHead, judgeSubVocabHeadBackward } from './subVocabHead.ts';
 
 /** One call of an operator with what one twin wanted and the other got, tensors by the contract's names. */
 export interface Call {
@@ -54,11 +62,16 @@ const judges: Readonly<Record<string, Judge>> = {
   crossEntropyLogits: judgeCrossEntropy,
   crossEntropyLogitsBackward: judgeCrossEntropyLogitsBackward,
   cummaxBackward: judgeCummaxBackward,
+  dropout: judgeDropout,
+  dropoutBackward: judgeDropoutBackward,
   embeddingBackward: judgeEmbeddingBackward,
   matmul: judgeMatmul,
   matmulBackward: judgeMatmulBackward,
   gatedFfn: judgeGatedFfn,
   gatedFfnBackward: judgeGatedFfnBackward,
+  gumbelTopK: judgeGumbelTopK,
+  gumbelTopKBackward: judgeGumbelTopKBackward,
+  gumbelTopKRelaxed: judgeGumbelTopKRelaxed,
   lerp: judgeLerp,
   lerpBackward: judgeLerpBackward,
   sampleLogits: judgeSampleLogits,
@@ -67,17 +80,29 @@ const judges: Readonly<Record<string, Judge>> = {
   gradientClipFactor: judgeGradientClip,
   maxState: judgeMaxState,
   maxStateBackward: judgeMaxStateBackward,
+  mixHeads: judgeMixHeads,
+  mixHeadsBackward: judgeMixHeadsBackward,
   hierarchicalAnn: judgeAnn,
   hierarchicalAnnAdd: judgeAnnAdd,
   hierarchicalAnnSearch: judgeAnnSearch,
   kMeans: judgeKMeans,
   layerNorm: judgeLayerNorm,
   layerNormBackward: judgeLayerNormBackward,
+  skipTuning: judgeSkipTuning,
+  skipTuningBackward: judgeSkipTuningBackward,
   softmax: judgeSoftmax,
   softmaxBackward: judgeSoftmaxBackward,
   gatherRowsBackward: judgeGatherRowsBackward,
   gelu: judgeGelu,
   geluBackward: judgeGeluBackward,
+  subVocabHead: judgeSubVocabHead,
+  subVocabHeadBackward: judgeSubVocabHeadBackward,
+  sampledCrossEntropy: judgeSampledCrossEntropy,
+  sampledCrossEntropyBackward: judgeSampledCrossEntropyBackward,
+  poolQuery: judgePoolQuery,
+  poolQueryBackward: judgePoolQueryBackward,
+  inclusionLoss: judgeInclusionLoss,
+  inclusionLossBackward: judgeInclusionLossBackward,
   multiHeadAttention: judgeMultiHeadAttention,
   multiHeadAttentionBackward: judgeMultiHeadAttentionBackward,
   sparsemax: judgeSparsemax,

@@ -47,11 +47,13 @@ export function maximaOf(
   abc: Tensor,
   first: Tensor | undefined,
   { mask, reset }: { readonly mask?: Tensor | undefined; readonly reset?: Tensor | undefined },
+  cap?: unknown,
 ): Float64Array {
   const [batch = 0, length = 0, width = 0] = abc.shape;
   const channels = width / 3;
   const out = new Float64Array(batch * length * channels);
   const state = new Float64Array(channels);
+  const limit = typeof cap === 'number' ? Math.fround(cap) : Infinity;
   for (let n = 0; n < batch; n++) {
     for (let i = 0; i < channels; i++) {
       state[i] = first === undefined ? -Infinity : first.data[(n * first.size) / batch + i]!;
@@ -62,16 +64,17 @@ export function maximaOf(
       for (let i = 0; i < channels; i++) {
         const c = abc.data[at * width + 2 * channels + i]!;
         if (mask === undefined || mask.data[at] !== 0) state[i] = Math.max(state[i]!, c);
-        out[at * channels + i] = state[i] === -Infinity ? 0 : state[i]!;
+        const m = state[i] === -Infinity ? 0 : state[i]!;
+        out[at * channels + i] = state[i]! > limit ? limit : m;
       }
     }
   }
   return out;
 }
 
-export const judgeMaxState: Judge = ({ inputs, want, got, independent = false }) => {
+export const judgeMaxState: Judge = ({ inputs, options, want, got, independent = false }) => {
   const { abc, alphas, carryIn, mask, reset } = inputs;
-  const bound = maxStateBound(abc!, alphas!, maximaOf(abc!, carryIn, { mask, reset }));
+  const bound = maxStateBound(abc!, alphas!, maximaOf(abc!, carryIn, { mask, reset }, options.cap));
   const verdicts: Record<string, Verdict> = {};
   for (const name of Object.keys(want)) {
     verdicts[name] =
@@ -93,7 +96,10 @@ function promised(want: Tensor, got: Tensor, fail: Float64Array): [Tensor, Tenso
  * Error bounds of maxStateBackward. Every output is a sum of products in some order; what is counted here is how many
  * terms reach it and the sum of their absolute values.
  */
-export function maxStateBackwardBound(inputs: Readonly<Record<string, Tensor | undefined>>): {
+export function maxStateBackwardBound(
+  inputs: Readonly<Record<string, Tensor | undefined>>,
+  cap?: unknown,
+): {
   dabc: Bound;
   dAlphas: Bound;
   dCarryIn: Bound;
@@ -106,6 +112,7 @@ export function maxStateBackwardBound(inputs: Readonly<Record<string, Tensor | u
   });
   const { batch, length, channels } = plan;
   const maxima = maximaOf(abc!, states, { mask, reset });
+  const limit = typeof cap === 'number' ? Math.fround(cap) : Infinity;
   const [a1, a2, a3, a4, a5] = Array.from(alphas!.data, Math.abs) as [number, number, number, number, number];
   const absolute = new Float64Array(abc!.size);
   // Each term of a sum meets the additions, and at most 8 roundings of its own.
@@ -126,8 +133,8 @@ export function maxStateBackwardBound(inputs: Readonly<Record<string, Tensor | u
         const signedC = abc!.data[at + 2 * channels]!;
         const c = Math.abs(signedC);
         const signedM = maxima[position * channels + i]!;
-        const m = Math.abs(signedM);
-        rest += g * (a2 + a5 + a + b + c);
+        const m = Math.abs(Math.min(signedM, limit));
+        if (!(signedM > limit)) rest += g * (a2 + a5 + a + b + c);
         count++;
         // Whether the maximum was taken here may only be overestimated: equal to it and not masked.
         const takes = (mask === undefined || mask.data[position] !== 0) && !(signedC < signedM);
@@ -168,8 +175,8 @@ export function maxStateBackwardBound(inputs: Readonly<Record<string, Tensor | u
   };
 }
 
-export const judgeMaxStateBackward: Judge = ({ inputs, want, got, independent = false }) => {
-  const bounds = maxStateBackwardBound(inputs);
+export const judgeMaxStateBackward: Judge = ({ inputs, options, want, got, independent = false }) => {
+  const bounds = maxStateBackwardBound(inputs, options.cap);
   return {
     dabc: compareBound(want.dabc!, got.dabc!, { ...bounds.dabc, statistics: independent }),
     dAlphas: compareBound(want.dAlphas!, got.dAlphas!, bounds.dAlphas),

@@ -12,6 +12,7 @@ import {
 } from './crossEntropy.ts';
 import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax.ts';
 import { type DriftLossOps, driftLossBackwardContract, driftLossContract } from './driftLoss.ts';
+import { type DropoutOps, dropoutBackwardContract, dropoutContract } from './dropout.ts';
 import { type EmbeddingOps, embeddingBackwardContract, embeddingContract } from './embedding.ts';
 import { type GatedFfnOps, gatedFfnBackwardContract, gatedFfnContract } from './gatedFfn.ts';
 import { type GatherRowsOps, gatherRowsBackwardContract, gatherRowsContract } from './gatherRows.ts';
@@ -19,12 +20,23 @@ import { type GeluOps, geluBackwardContract, geluContract } from './gelu.ts';
 import { type GradientClipOps, gradientClipContract, gradientClipFactorContract } from './gradientClip.ts';
 import { type GumbelNoiseOps, gumbelNoiseContract } from './gumbelNoise.ts';
 import {
+  type GumbelTopKOps,
+  gumbelTopKBackwardContract,
+  gumbelTopKContract,
+  gumbelTopKRelaxedContract,
+} from './gumbelTopK.ts';
+import {
   type HierarchicalAnnOps,
   hierarchicalAnnAddContract,
   hierarchicalAnnContract,
   hierarchicalAnnSearchContract,
 } from './hierarchicalAnn.ts';
 import { type IdentityLossOps, identityLossBackwardContract, identityLossContract } from './identityLoss.ts';
+import {
+  type InclusionLossOps,
+  inclusionLossBackwardContract,
+  inclusionLossContract,
+} from './inclusionLoss.ts';
 import { type KMeansOps, kMeansContract } from './kMeans.ts';
 import { type LayerNormOps, layerNormBackwardContract, layerNormContract } from './layerNorm.ts';
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
@@ -36,11 +48,13 @@ import {
 } from './maskBySubVocab.ts';
 import { type MatmulOps, matmulBackwardContract, matmulContract } from './matmul.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
+import { type MixHeadsOps, mixHeadsBackwardContract, mixHeadsContract } from './mixHeads.ts';
 import {
   type MultiHeadAttentionOps,
   multiHeadAttentionBackwardContract,
   multiHeadAttentionContract,
 } from './multiHeadAttention.ts';
+import { type PoolQueryOps, poolQueryBackwardContract, poolQueryContract } from './poolQuery.ts';
 import {
   type PrefixMaskOps,
   prefixMaskBackwardContract,
@@ -48,9 +62,17 @@ import {
   prefixMaskRangeContract,
 } from './prefixMask.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
+import {
+  type SampledCrossEntropyOps,
+  sampledCrossEntropyBackwardContract,
+  sampledCrossEntropyContract,
+} from './sampledCrossEntropy.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
+import { type SkipTuningOps, skipTuningBackwardContract, skipTuningContract } from './skipTuning.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
 import { type SparsemaxOps, sparsemaxBackwardContract, sparsemaxContract } from './sparsemax.ts';
+import { type SplitMinSumOps, splitMinSumContract } from './splitMinSum.ts';
+import { type SubVocabHeadOps, subVocabHeadBackwardContract, subVocabHeadContract } from './subVocabHead.ts';
 import { type SurfaceFormsOps, surfaceFormsContract } from './surfaceForms.ts';
 import { type TopKOps, topKBackwardContract, topKContract } from './topK.ts';
 
@@ -60,25 +82,34 @@ export interface Ops<T extends AnyTensor>
     AddOps<T>,
     CrossEntropyOps<T>,
     CummaxOps<T>,
+    DropoutOps<T>,
     EmbeddingOps<T>,
     GatedFfnOps<T>,
     GradientClipOps<T>,
     GumbelNoiseOps<T>,
+    GumbelTopKOps<T>,
     HierarchicalAnnOps<T>,
     KMeansOps<T>,
     LayerNormOps<T>,
     LerpOps<T>,
     MatmulOps<T>,
     MaxStateOps<T>,
+    MixHeadsOps<T>,
     PrefixMaskOps<T>,
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
+    SkipTuningOps<T>,
     SoftmaxOps<T>,
+    SplitMinSumOps<T>,
     GatherRowsOps<T>,
     GeluOps<T>,
-    MultiHeadAttentionOps<T>,
     LocalIdsOps<T>,
     MaskBySubVocabOps<T>,
+    SubVocabHeadOps<T>,
+    SampledCrossEntropyOps<T>,
+    PoolQueryOps<T>,
+    InclusionLossOps<T>,
+    MultiHeadAttentionOps<T>,
     SparsemaxOps<T>,
     IdentityLossOps<T>,
     DriftLossOps<T>,
@@ -102,10 +133,15 @@ export const contracts: readonly Contract[] = [
   lerpBackwardContract,
   topKContract,
   topKBackwardContract,
+  gumbelTopKContract,
+  gumbelTopKRelaxedContract,
+  gumbelTopKBackwardContract,
   sampleLogitsContract,
   prefixMaskContract,
   prefixMaskBackwardContract,
   prefixMaskRangeContract,
+  skipTuningContract,
+  skipTuningBackwardContract,
   crossEntropyContract,
   crossEntropyBackwardContract,
   crossEntropyLogitsContract,
@@ -113,10 +149,14 @@ export const contracts: readonly Contract[] = [
   gradientClipContract,
   gradientClipFactorContract,
   adamWContract,
+  dropoutContract,
+  dropoutBackwardContract,
   embeddingContract,
   embeddingBackwardContract,
   maxStateContract,
   maxStateBackwardContract,
+  mixHeadsContract,
+  mixHeadsBackwardContract,
   kMeansContract,
   hierarchicalAnnContract,
   hierarchicalAnnAddContract,
@@ -125,15 +165,24 @@ export const contracts: readonly Contract[] = [
   layerNormBackwardContract,
   softmaxContract,
   softmaxBackwardContract,
+  splitMinSumContract,
   gatherRowsContract,
   gatherRowsBackwardContract,
   geluContract,
   geluBackwardContract,
-  multiHeadAttentionContract,
-  multiHeadAttentionBackwardContract,
   localIdsContract,
   maskBySubVocabContract,
   maskBySubVocabBackwardContract,
+  subVocabHeadContract,
+  subVocabHeadBackwardContract,
+  sampledCrossEntropyContract,
+  sampledCrossEntropyBackwardContract,
+  poolQueryContract,
+  poolQueryBackwardContract,
+  inclusionLossContract,
+  inclusionLossBackwardContract,
+  multiHeadAttentionContract,
+  multiHeadAttentionBackwardContract,
   sparsemaxContract,
   sparsemaxBackwardContract,
   identityLossContract,

@@ -1,4 +1,4 @@
-import { ShapeError } from '../errors.ts';
+import { ArgumentError, ShapeError } from '../errors.ts';
 import { type AnyTensor, type Outputs, requireDType, requireShape, type Shape, show } from '../tensor.ts';
 import type { Contract } from './contract.ts';
 
@@ -12,6 +12,8 @@ export interface MaxStateOptions<T> {
   readonly mask?: T;
   /** u32 [B, T], nonzero = a document begins here: what came before is forgotten, the carry too. */
   readonly reset?: T;
+  /** What m counts as in y at most; the state itself is not touched. Absent: no cap */
+  readonly cap?: number;
 }
 
 export interface MaxStateBackwardOptions<T> {
@@ -19,6 +21,8 @@ export interface MaxStateBackwardOptions<T> {
   readonly mask?: T;
   /** As in the forward call. */
   readonly reset?: T;
+  /** As in the forward call. */
+  readonly cap?: number;
   /** [B, C]: the gradient of `carryOut`. */
   readonly dCarryOut?: T;
 }
@@ -56,6 +60,11 @@ const maskField = {
   about: 'nonzero = the position joins the maximum; 0 = it is passed over',
   optional: true,
 } as const;
+const capField = {
+  name: 'cap',
+  type: 'number',
+  about: 'm counts as min(m, cap) in y; the state is not touched; absent = no cap',
+} as const;
 const resetField = {
   name: 'reset',
   dtypes: ['u32'],
@@ -68,7 +77,7 @@ export const maxStateContract: Contract = {
   name: 'maxState',
   summary: 'The mixing step of SamOut: a running maximum over time, combined channel by channel.',
   formula:
-    'm[t] = max of c[s] over s <= t since the last reset, and carryIn; y = alpha1 b + alpha2 m + alpha3 a + alpha4 c + (a + b + c) m + alpha5 m',
+    'm[t] = max of c[s] over s <= t since the last reset, and carryIn; y = alpha1 b + alpha2 m + alpha3 a + alpha4 c + (a + b + c) m + alpha5 m; with cap, min(m, cap) stands for m in y',
   params: ['abc', 'alphas'],
   inputs: [
     abcField,
@@ -83,7 +92,7 @@ export const maxStateContract: Contract = {
     maskField,
     resetField,
   ],
-  options: [],
+  options: [capField],
   outputs: [
     { name: 'y', dtypes: floats, shape: '[B, T, C]', about: 'the mixture' },
     { name: 'carryOut', dtypes: floats, shape: '[B, C]', about: 'the state after the last position' },
@@ -95,7 +104,7 @@ export const maxStateContract: Contract = {
     },
   ],
   accuracy: 'carryOut and states exact, bit for bit; y within gamma_8 * sum of its absolute terms',
-  edge: 'nothing seen yet: m counts as 0 in y, and the state is -Infinity; a masked position gives its y with the m of the positions before it; reset acts before the mask; the maximum treats NaN and zeros as cummax does; T = 0: carryOut = carryIn',
+  edge: 'nothing seen yet: m counts as 0 in y, and the state is -Infinity; NaN is above no cap, +Infinity above each; a masked position gives its y with the m of the positions before it; reset acts before the mask; the maximum treats NaN and zeros as cummax does; T = 0: carryOut = carryIn',
   source: 'seed 001 (SamOut), gen_model; torch.cummax',
 };
 
@@ -125,14 +134,14 @@ export const maxStateBackwardContract: Contract = {
       optional: true,
     },
   ],
-  options: [],
+  options: [capField],
   outputs: [
     { name: 'dabc', dtypes: floats, shape: '[B, T, 3C]', about: 'the gradients of a, b, c side by side' },
     { name: 'dAlphas', dtypes: floats, shape: '[5]', about: 'the gradients of the five scalars' },
     { name: 'dCarryIn', dtypes: floats, shape: '[B, C]', about: 'the gradient of carryIn' },
   ],
   accuracy: 'each output is a sum of products: within gamma_n * sum of its absolute terms',
-  edge: 'the whole gradient of a tie goes to the latest position; where nothing was seen, m is the constant 0 and has no gradient; T = 0: dCarryIn = dCarryOut',
+  edge: 'the whole gradient of a tie goes to the latest position; where nothing was seen, m is the constant 0 and has no gradient; nor has an m above the cap; T = 0: dCarryIn = dCarryOut',
   source: 'derivatives of the formula; the maximum as in cummaxBackward',
 };
 
@@ -144,6 +153,8 @@ export interface MaxStatePlan {
   readonly yShape: Shape;
   readonly carryShape: Shape;
   readonly statesShape: Shape;
+  /** Rounded to the tensors' type. */
+  readonly cap: number | undefined;
 }
 
 /** Check a maxState call and work out its sizes. @throws ShapeError, DTypeError */
@@ -186,7 +197,7 @@ function planCommon<T extends AnyTensor>(
   op: string,
   abc: T,
   alphas: T,
-  { mask, reset }: { readonly mask?: T; readonly reset?: T },
+  { mask, reset, cap }: { readonly mask?: T; readonly reset?: T; readonly cap?: number },
 ): MaxStatePlan {
   requireDType(op, 'abc', abc, floats);
   const [batch = 0, length = 0, width = 0] = abc.shape;
@@ -206,6 +217,9 @@ function planCommon<T extends AnyTensor>(
     requireDType(op, name, flags, ['u32']);
     requireShape(op, name, flags, [batch, length]);
   }
+  if (cap !== undefined && !Number.isFinite(abc.dtype === 'f32' ? Math.fround(cap) : cap)) {
+    throw new ArgumentError(op, `cap is ${cap}; it must be a finite number`);
+  }
   const channels = width / 3;
   return {
     batch,
@@ -214,5 +228,6 @@ function planCommon<T extends AnyTensor>(
     yShape: [batch, length, channels],
     carryShape: [batch, channels],
     statesShape: [batch, Math.ceil(length / statePeriod), channels],
+    cap: cap !== undefined && abc.dtype === 'f32' ? Math.fround(cap) : cap,
   };
 }

@@ -1,4 +1,6 @@
+import { compareBytes } from '../byteStrings.ts';
 import { ArgumentError } from '../errors.ts';
+import { logAdd } from '../logAdd.ts';
 import { byteChars, bytesOfToken } from './alphabet.ts';
 import type { Trained } from './bpe.ts';
 import { byteLevelJson, requireSize, requireSpecials } from './format.ts';
@@ -230,12 +232,6 @@ function finish(pieces: readonly Piece[], wanted: number): Piece[] {
   return chosen.sort((a, b) => b.score - a.score || (a.token < b.token ? -1 : 1));
 }
 
-function logAdd(a: number, b: number): number {
-  if (a === -Infinity) return b;
-  const top = Math.max(a, b);
-  return top + Math.log1p(Math.exp(-Math.abs(a - b)));
-}
-
 /** The derivative of log gamma: its asymptotic series, after moving the argument up. */
 function digamma(x: number): number {
   let shift = 0;
@@ -247,10 +243,4 @@ function digamma(x: number): number {
   const square = 1 / x ** 2;
   const series = square * (1 / 24 - square * (7 / 960 - square * (31 / 8064 - (square * 127) / 30720)));
   return shift + Math.log(x) + series;
-}
-
-function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  const n = Math.min(a.length, b.length);
-  for (let i = 0; i < n; i++) if (a[i] !== b[i]) return a[i]! - b[i]!;
-  return a.length - b.length;
 }

@@ -7,8 +7,8 @@ export interface SamOutConfig {
   /** Features per position. @defaultValue 512 */
   readonly width: number;
   /**
-   * Must divide the width, and otherwise does nothing: every operation is channelwise, so splitting channels into heads
-   * and joining them again changes no bit. Kept because checkpoints and papers state it. @defaultValue 8
+   * Must divide the width. Without `mixHeads` it does nothing else: every operation is channelwise, so splitting channels
+   * into heads and joining them again changes no bit. Kept because checkpoints and papers state it. @defaultValue 8
    */
   readonly heads: number;
   /** @defaultValue 8 */
@@ -19,6 +19,15 @@ export interface SamOutConfig {
   readonly tied: boolean;
   /** Added to the variance in layer normalisation. @defaultValue 1e-5 */
   readonly layerNormEps: number;
+  /**
+   * What the running maximum counts as at most in the mixture; the state itself is not touched. null: no cap.
+   * A running maximum only rises, so a long text drives a model out of what it was trained on. @defaultValue null
+   */
+  readonly cap: number | null;
+  /** Every layer's output passes through weighted sums across heads, the identity at first. @defaultValue false */
+  readonly mixHeads: boolean;
+  /** The share of every layer's output that training sets to 0. Inference drops nothing. @defaultValue 0 */
+  readonly dropout: number;
 }
 
 export const samOutDefaults: SamOutConfig = {
@@ -29,6 +38,9 @@ export const samOutDefaults: SamOutConfig = {
   paddingIndex: 259,
   tied: false,
   layerNormEps: 1e-5,
+  cap: null,
+  mixHeads: false,
+  dropout: 0,
 };
 
 /** Fill in the defaults and check. @throws ArgumentError naming the field, its value and what it may be */
@@ -58,8 +70,14 @@ export function samOutConfig(given: Partial<SamOutConfig> = {}): SamOutConfig {
       `paddingIndex is ${paddingIndex}; it must be an id below the vocabulary ${vocabulary}`,
     );
   }
-  if (typeof config.tied !== 'boolean')
-    throw new ArgumentError(op, `tied is ${config.tied}; it must be true or false`);
+  for (const name of ['tied', 'mixHeads'] as const) {
+    if (typeof config[name] !== 'boolean')
+      throw new ArgumentError(op, `${name} is ${config[name]}; it must be true or false`);
+  }
+  if (config.cap !== null && !Number.isFinite(config.cap))
+    throw new ArgumentError(op, `cap is ${config.cap}; it must be a finite number, or null for none`);
+  if (!(config.dropout >= 0 && config.dropout < 1))
+    throw new ArgumentError(op, `dropout is ${config.dropout}; it must be at least 0 and below 1`);
   if (!(config.layerNormEps > 0)) {
     throw new ArgumentError(op, `layerNormEps is ${config.layerNormEps}; it must be above 0`);
   }

@@ -12,6 +12,14 @@ export interface SamplingOptions {
   readonly topP?: number;
 }
 
+/** Restricts which ids may be drawn, until it lets go. */
+export interface Constraint<T> {
+  /** The logits with every other id excluded; undefined: all may be drawn. The result is the caller's. */
+  mask(logits: T): T | undefined;
+  /** An id was drawn. */
+  accept(id: number): void;
+}
+
 /**
  * Continue a sequence, one id at a time. The state has one row per layer, so a step costs the same after 10 ids and after
  * 100,000. Step i draws with foldIn(key, i): the same key gives the same ids.
@@ -22,6 +30,7 @@ export async function* generate<T extends AnyTensor>(
   count: number,
   key: Key,
   { temperature = 1, topK, topP }: SamplingOptions = {},
+  constraint?: Constraint<T>,
 ): AsyncGenerator<number> {
   if (prompt.length === 0)
     throw new ArgumentError('generate', 'the prompt has no ids; begin with the one that begins a text');
@@ -39,7 +48,8 @@ export async function* generate<T extends AnyTensor>(
       state?.[Symbol.dispose]();
       state = made.state;
       using logits = made.logits;
-      using drawn = backend.ops.sampleLogits(logits, { ...options, key: foldIn(key, i) });
+      using masked = constraint?.mask(logits);
+      using drawn = backend.ops.sampleLogits(masked ?? logits, { ...options, key: foldIn(key, i) });
       const id = (await backend.read(drawn.ids)).data[0]!;
       if (id < 0 || id >= config.vocabulary) {
         throw new ArgumentError(
@@ -47,6 +57,7 @@ export async function* generate<T extends AnyTensor>(
           `the logits of step ${i + 1} are not finite; the model is damaged or has diverged`,
         );
       }
+      constraint?.accept(id);
       yield id;
       input = tensor([1, 1], Int32Array.of(id));
     }

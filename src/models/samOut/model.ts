@@ -1,5 +1,6 @@
 import type { Backend } from '../../core/backend.ts';
 import { ArgumentError, ShapeError } from '../../core/errors.ts';
+import { foldIn, type Key } from '../../core/key.ts';
 import type { Ops } from '../../core/ops/index.ts';
 import { type AnyTensor, show, type Tensor, tensor } from '../../core/tensor.ts';
 import type { SamOutConfig } from './config.ts';
@@ -17,6 +18,8 @@ export interface ForwardOptions<T> {
   readonly mask?: T;
   /** u32 [B, T], nonzero = a document begins here: everything before it is forgotten. */
   readonly reset?: T;
+  /** Training with dropout: the key of this step. Absent: nothing is dropped. */
+  readonly dropoutKey?: Key;
 }
 
 /**
@@ -24,6 +27,7 @@ export interface ForwardOptions<T> {
  * with tape variables for training.
  *
  * Per layer: [a|b|c] = x W^T; o = maxState(a, b, c); f = gatedFfn(o); n = layerNorm((1 - alpha) x + alpha f); x <- x + n.
+ * Options of the configuration act on m (cap) and on n (mixHeads, then dropout).
  *
  * @param ids i32 [B, T]
  * @returns features [B, T, d], and the state after the last position; both are the caller's
@@ -35,25 +39,32 @@ export function samOutFeatures<T extends AnyTensor>(
   ids: T,
   options: ForwardOptions<T> = {},
 ): { features: T; state: SamOutState<T> } {
-  const { mask, reset, state } = options;
+  const { mask, reset, state, dropoutKey } = options;
   const carries: T[] = [];
   let x = ops.embedding(p.embedding, ids, { paddingIndex: config.paddingIndex });
   for (const [i, layer] of p.layers.entries()) {
     using abc = ops.matmul(x, layer.combined, { transposeB: true });
     const before = state?.layers[i];
-    const mixed = ops.maxState(abc, layer.alphas, {
+    const attended = ops.maxState(abc, layer.alphas, {
       ...(before === undefined ? {} : { carryIn: before }),
       ...(mask === undefined ? {} : { mask }),
       ...(reset === undefined ? {} : { reset }),
+      ...(config.cap === null ? {} : { cap: config.cap }),
     });
-    using o = mixed.y;
-    mixed.states[Symbol.dispose]();
-    carries.push(mixed.carryOut);
+    using o = attended.y;
+    attended.states[Symbol.dispose]();
+    carries.push(attended.carryOut);
     const { w1, b1, wg, bg, w2, b2 } = layer;
     using f = ops.gatedFfn(o, { w1, b1, wg, bg, w2, b2 }, { activation: 'relu' });
     using blend = ops.lerp(x, f, layer.alpha);
     using normed = ops.layerNorm(blend, layer.gamma, layer.beta, { eps: config.layerNormEps });
-    const next = ops.add(normed.y, x);
+    using mixed = layer.mix === undefined ? undefined : ops.mixHeads(normed.y, layer.mix);
+    const n = mixed ?? normed.y;
+    using thinned =
+      config.dropout > 0 && dropoutKey !== undefined
+        ? ops.dropout(n, config.dropout, foldIn(dropoutKey, i))
+        : undefined;
+    const next = ops.add(thinned ?? n, x);
     x[Symbol.dispose]();
     x = next;
   }

@@ -19,6 +19,8 @@ export interface LayerParameters<T> {
   readonly beta: T;
   /** A scalar: how much of the feed-forward output the residual takes. */
   readonly alpha: T;
+  /** [heads, heads]: how much of each head every head gets. Only with `mixHeads`. */
+  readonly mix?: T;
 }
 
 /** All parameters of a model. `head` is absent when the embedding serves as the head. */
@@ -45,6 +47,7 @@ export function parameterShapes(config: SamOutConfig): SamOutParameters<Shape> {
     gamma: [d],
     beta: [d],
     alpha: [],
+    ...(config.mixHeads ? { mix: [config.heads, config.heads] } : {}),
   };
   return {
     embedding: [vocabulary, d],
@@ -91,7 +94,7 @@ export function parameterCount(config: SamOutConfig): { readonly tensors: number
 
 /**
  * Start values as PyTorch gives them: embedding N(0, 1) with a zero padding row, weights and biases of linear layers
- * uniform within 1 / sqrt(fan-in), scalars 0.5, layer normalisation the identity. The same on both twins, since random bits are.
+ * uniform within 1 / sqrt(fan-in), scalars 0.5, layer normalisation and head mixing the identity. The same on both twins, since random bits are.
  */
 export async function initialParameters<T extends AnyTensor>(
   backend: Backend<T>,
@@ -107,6 +110,7 @@ export async function initialParameters<T extends AnyTensor>(
     const data = new Float32Array(size);
     if (name === 'alpha' || name === 'alphas') data.fill(0.5);
     else if (name === 'gamma') data.fill(1);
+    else if (name === 'mix') for (let i = 0; i < config.heads; i++) data[i * config.heads + i] = 1;
     else if (name !== 'beta') {
       const own = foldIn(key, n++);
       const normal = name === 'embedding';

@@ -15,6 +15,7 @@ const layerNames: Readonly<Record<string, string>> = {
   gamma: 'layer_norm.weight',
   beta: 'layer_norm.bias',
   alpha: 'alpha',
+  mix: 'head_mixing.weight',
 };
 
 /** Our path as the seed's name; the five mixture scalars are five tensors there. */
@@ -88,13 +89,13 @@ function scalar(op: string, t: Tensor): number {
 }
 
 /**
- * The configuration that a checkpoint's shapes tell: vocabulary, width, layers, tied or not. Heads cannot be seen in it,
- * nor can the padding index; both have the seed's values where these fit.
+ * The configuration that a checkpoint's shapes tell: vocabulary, width, layers, tied or not, heads if they are mixed. Other
+ * heads cannot be seen in it, nor can the padding index, a cap or dropout.
  * @throws FormatError if it is no SamOut checkpoint
  */
 export function configOf(
   dict: Readonly<Record<string, Tensor>>,
-): Pick<SamOutConfig, 'vocabulary' | 'width' | 'layers' | 'tied'> {
+): Pick<SamOutConfig, 'vocabulary' | 'width' | 'layers' | 'tied' | 'mixHeads'> & { readonly heads?: number } {
   const embedding = dict['em.weight'];
   if (embedding === undefined || embedding.shape.length !== 2) {
     throw new FormatError('samOut checkpoint', 'there is no matrix em.weight; this is no SamOut checkpoint');
@@ -103,5 +104,13 @@ export function configOf(
     [...n.matchAll(/^decoder_layers\.(\d+)\./g)].map((m) => Number(m[1])),
   );
   const [vocabulary = 0, width = 0] = embedding.shape;
-  return { vocabulary, width, layers: Math.max(-1, ...numbers) + 1, tied: dict['head.weight'] === undefined };
+  const mixing = dict['decoder_layers.0.head_mixing.weight'];
+  return {
+    vocabulary,
+    width,
+    layers: Math.max(-1, ...numbers) + 1,
+    tied: dict['head.weight'] === undefined,
+    mixHeads: mixing !== undefined,
+    ...(mixing === undefined ? {} : { heads: mixing.shape[0]! }),
+  };
 }

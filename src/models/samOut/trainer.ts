@@ -1,5 +1,6 @@
 import { Tape } from '../../core/autograd.ts';
 import { ArgumentError, OpError } from '../../core/errors.ts';
+import { foldIn, type Key } from '../../core/key.ts';
 import { type AnyTensor, show, type Tensor, tensor } from '../../core/tensor.ts';
 import { type SamOut, samOutLoss } from './model.ts';
 import { listParameters, mapParameters } from './parameters.ts';
@@ -19,6 +20,8 @@ export interface TrainerOptions {
   readonly maxNorm?: number;
   /** Targets of this id do not count. */
   readonly ignoreIndex?: number;
+  /** Needed by a model with dropout. Step i drops by foldIn(key, i), so a resumed run drops what an unbroken one would. */
+  readonly key?: Key;
 }
 
 /** What an optimizer remembers, on the host: per parameter, in the order of `listParameters`. */
@@ -46,6 +49,8 @@ export class SamOutTrainer<T extends AnyTensor> implements Disposable {
   #v: T[];
 
   constructor(model: SamOut<T>, options: TrainerOptions = {}, state?: TrainerState) {
+    if (model.config.dropout > 0 && options.key === undefined)
+      throw new ArgumentError('train', `the model has dropout ${model.config.dropout}, which needs a key`);
     this.model = model;
     this.options = options;
     const { backend } = model;
@@ -74,14 +79,17 @@ export class SamOutTrainer<T extends AnyTensor> implements Disposable {
     using wanted = backend.upload(targets);
     using tape = new Tape(backend);
     const taped = mapParameters(model.parameters, (t) => tape.parameter(t));
-    const { ignoreIndex } = this.options;
+    const { ignoreIndex, key } = this.options;
     const { loss, count, state } = samOutLoss(
       tape.ops,
       config,
       taped,
       tape.constant(ids),
       tape.constant(wanted),
-      ignoreIndex === undefined ? {} : { ignoreIndex },
+      {
+        ...(ignoreIndex === undefined ? {} : { ignoreIndex }),
+        ...(key === undefined ? {} : { dropoutKey: foldIn(key, this.step) }),
+      },
     );
     state[Symbol.dispose]();
     const gradients = tape.backward(loss, listParameters(taped));
@@ -95,6 +103,29 @@ export class SamOutTrainer<T extends AnyTensor> implements Disposable {
     }
     this.#apply(gradients);
     return { loss: value.data[0]!, count: counted.data[0]! };
+  }
+
+  /** The mean loss of a batch, without learning from it and without dropout. A model that has diverged gives NaN. */
+  async loss(tokens: Tensor): Promise<number> {
+    const { model } = this;
+    const { backend, config } = model;
+    const [inputs, targets] = shifted(tokens);
+    model.checkIds(inputs);
+    using ids = backend.upload(inputs);
+    using wanted = backend.upload(targets);
+    const { ignoreIndex } = this.options;
+    const made = samOutLoss(
+      backend.ops,
+      config,
+      model.parameters,
+      ids,
+      wanted,
+      ignoreIndex === undefined ? {} : { ignoreIndex },
+    );
+    made.state[Symbol.dispose]();
+    using loss = made.loss;
+    made.count[Symbol.dispose]();
+    return (await backend.read(loss)).data[0]!;
   }
 
   /** What a checkpoint keeps of the optimizer. */
