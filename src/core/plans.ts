@@ -27,6 +27,7 @@ import { planMixHeads, planMixHeadsBackward } from './ops/mixHeads.ts';
 import { planPrefixMask, planPrefixMaskBackward, planPrefixMaskRange } from './ops/prefixMask.ts';
 import { planRandomBits } from './ops/randomBits.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
+import { planSkipTuning, planSkipTuningBackward } from './ops/skipTuning.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
 import { planTopK, planTopKBackward } from './ops/topK.ts';
 import type { AnyTensor } from './tensor.ts';
@@ -77,6 +78,8 @@ export const plans: {
   mixHeadsBackward: planMixHeadsBackward,
   layerNorm: planLayerNorm,
   layerNormBackward: planLayerNormBackward,
+  skipTuning: planSkipTuning,
+  skipTuningBackward: planSkipTuningBackward,
   softmax: planSoftmax,
   softmaxBackward: planSoftmaxBackward,
   gatherRows: planGatherRows,

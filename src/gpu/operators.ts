@@ -30,6 +30,7 @@ import { randomBits } from './randomBits.ts';
 import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
 import { sampleLogits } from './sampleLogits.ts';
+import { skipTuning, skipTuningBackward } from './skipTuning.ts';
 import { softmax, softmaxBackward } from './softmax.ts';
 import { topK, topKBackward } from './topK.ts';
 
@@ -82,6 +83,8 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
       maxStateBackward(gpu, dy, abc, alphas, states, options),
     layerNorm: (x, gamma, beta, options) => layerNorm(gpu, x, gamma, beta, options),
     layerNormBackward: (dy, x, gamma, mean, rstd) => layerNormBackward(gpu, dy, x, gamma, mean, rstd),
+    skipTuning: (u, d, rho, options) => skipTuning(gpu, u, d, rho, options),
+    skipTuningBackward: (dy, u, d, rho, options) => skipTuningBackward(gpu, dy, u, d, rho, options),
     softmax: (x, options) => softmax(gpu, x, options),
     softmaxBackward: (dy, y, options) => softmaxBackward(gpu, dy, y, options),
     gatherRows: (table, ids) => gatherRows(gpu, table, ids),

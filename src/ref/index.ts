@@ -27,5 +27,6 @@ export { mixHeads, mixHeadsBackward } from './mixHeads.ts';
 export { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts';
 export { randomBits } from './randomBits.ts';
 export { sampleLogits } from './sampleLogits.ts';
+export { skipTuning, skipTuningBackward } from './skipTuning.ts';
 export { softmax, softmaxBackward } from './softmax.ts';
 export { topK, topKBackward } from './topK.ts';

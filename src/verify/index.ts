@@ -22,6 +22,7 @@ import { cases as mixHeads } from './mixHeads.ts';
 import { cases as prefixMask } from './prefixMask.ts';
 import { cases as randomBits } from './randomBits.ts';
 import { cases as sampleLogits } from './sampleLogits.ts';
+import { cases as skipTuning } from './skipTuning.ts';
 import { cases as softmax } from './softmax.ts';
 import { cases as topK } from './topK.ts';
 
@@ -47,6 +48,7 @@ export const cases: readonly Case[] = [
   ...maxState,
   ...mixHeads,
   ...layerNorm,
+  ...skipTuning,
   ...softmax,
   ...gatherRows,
   ...gelu,

@@ -23,6 +23,7 @@ import { judgeMatmul, judgeMatmulBackward } from './matmul.ts';
 import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
 import { judgeMixHeads, judgeMixHeadsBackward } from './mixHeads.ts';
 import { judgeSampleLogits } from './sampleLogits.ts';
+import { judgeSkipTuning, judgeSkipTuningBackward } from './skipTuning.ts';
 import { judgeSoftmax, judgeSoftmaxBackward } from './softmax.ts';
 
 /** One call of an operator with what one twin wanted and the other got, tensors by the contract's names. */
@@ -74,6 +75,8 @@ const judges: Readonly<Record<string, Judge>> = {
   kMeans: judgeKMeans,
   layerNorm: judgeLayerNorm,
   layerNormBackward: judgeLayerNormBackward,
+  skipTuning: judgeSkipTuning,
+  skipTuningBackward: judgeSkipTuningBackward,
   softmax: judgeSoftmax,
   softmaxBackward: judgeSoftmaxBackward,
   gatherRowsBackward: judgeGatherRowsBackward,

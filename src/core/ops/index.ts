@@ -43,6 +43,7 @@ import {
 } from './prefixMask.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
+import { type SkipTuningOps, skipTuningBackwardContract, skipTuningContract } from './skipTuning.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
 import { type TopKOps, topKBackwardContract, topKContract } from './topK.ts';
 
@@ -67,6 +68,7 @@ export interface Ops<T extends AnyTensor>
     PrefixMaskOps<T>,
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
+    SkipTuningOps<T>,
     SoftmaxOps<T>,
     GatherRowsOps<T>,
     GeluOps<T>,
@@ -94,6 +96,8 @@ export const contracts: readonly Contract[] = [
   prefixMaskContract,
   prefixMaskBackwardContract,
   prefixMaskRangeContract,
+  skipTuningContract,
+  skipTuningBackwardContract,
   crossEntropyContract,
   crossEntropyBackwardContract,
   crossEntropyLogitsContract,
