@@ -14,7 +14,9 @@ import { planGatherRows, planGatherRowsBackward } from './ops/gatherRows.ts';
 import { planGelu, planGeluBackward } from './ops/gelu.ts';
 import { planGradientClip, planGradientClipFactor } from './ops/gradientClip.ts';
 import { planGumbelNoise } from './ops/gumbelNoise.ts';
+import { planGumbelTopK, planGumbelTopKBackward, planGumbelTopKRelaxed } from './ops/gumbelTopK.ts';
 import { planAnnAdd, planAnnSearch, planHierarchicalAnn } from './ops/hierarchicalAnn.ts';
+import { planInclusionLoss, planInclusionLossBackward } from './ops/inclusionLoss.ts';
 import type { Ops } from './ops/index.ts';
 import { planKMeans } from './ops/kMeans.ts';
 import { planLayerNorm, planLayerNormBackward } from './ops/layerNorm.ts';
@@ -24,11 +26,15 @@ import { planMaskBySubVocab, planMaskBySubVocabBackward } from './ops/maskBySubV
 import { planMatmul, planMatmulBackward } from './ops/matmul.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
 import { planMixHeads, planMixHeadsBackward } from './ops/mixHeads.ts';
+import { planPoolQuery, planPoolQueryBackward } from './ops/poolQuery.ts';
 import { planPrefixMask, planPrefixMaskBackward, planPrefixMaskRange } from './ops/prefixMask.ts';
 import { planRandomBits } from './ops/randomBits.ts';
+import { planSampledCrossEntropy, planSampledCrossEntropyBackward } from './ops/sampledCrossEntropy.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
 import { planSkipTuning, planSkipTuningBackward } from './ops/skipTuning.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
+import { planSplitMinSum } from './ops/splitMinSum.ts';
+import { planSubVocabHead, planSubVocabHeadBackward } from './ops/subVocabHead.ts';
 import { planTopK, planTopKBackward } from './ops/topK.ts';
 import type { AnyTensor } from './tensor.ts';
 
@@ -65,6 +71,9 @@ export const plans: {
   kMeans: planKMeans,
   matmul: planMatmul,
   matmulBackward: planMatmulBackward,
+  gumbelTopK: planGumbelTopK,
+  gumbelTopKBackward: planGumbelTopKBackward,
+  gumbelTopKRelaxed: planGumbelTopKRelaxed,
   prefixMask: planPrefixMask,
   prefixMaskBackward: planPrefixMaskBackward,
   prefixMaskRange: planPrefixMaskRange,
@@ -82,6 +91,7 @@ export const plans: {
   skipTuningBackward: planSkipTuningBackward,
   softmax: planSoftmax,
   softmaxBackward: planSoftmaxBackward,
+  splitMinSum: planSplitMinSum,
   gatherRows: planGatherRows,
   gatherRowsBackward: planGatherRowsBackward,
   gelu: planGelu,
@@ -89,4 +99,12 @@ export const plans: {
   localIds: planLocalIds,
   maskBySubVocab: planMaskBySubVocab,
   maskBySubVocabBackward: planMaskBySubVocabBackward,
+  subVocabHead: planSubVocabHead,
+  subVocabHeadBackward: planSubVocabHeadBackward,
+  sampledCrossEntropy: planSampledCrossEntropy,
+  sampledCrossEntropyBackward: planSampledCrossEntropyBackward,
+  poolQuery: planPoolQuery,
+  poolQueryBackward: planPoolQueryBackward,
+  inclusionLoss: planInclusionLoss,
+  inclusionLossBackward: planInclusionLossBackward,
 };

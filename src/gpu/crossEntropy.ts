@@ -142,13 +142,13 @@ export function crossEntropyLogitsBackward(
 }
 
 /** Columns of logits that are at hand together. */
-interface Chunk {
+export interface Chunk {
   readonly firstColumn: number;
   readonly columns: number;
 }
 
 /** Rows (tokens) of one binding. */
-interface Rows {
+export interface Rows {
   readonly first: number;
   readonly rows: number;
 }
@@ -212,17 +212,16 @@ function paramsOf(
   plan: CrossEntropyPlan,
   rows: number,
   { firstColumn, columns }: Chunk,
-  rest: { parts?: number; hasDLse?: boolean; count?: number; partColumns?: number } = {},
+  rest: { parts?: number; hasDLse?: boolean; count?: number; partColumns?: number; isFirst?: boolean } = {},
 ): number[] {
-  const { parts = 0, hasDLse = false, count = 0, partColumns = 0 } = rest;
-  const isFirst = firstColumn === 0 ? 1 : 0;
+  const { parts = 0, hasDLse = false, count = 0, partColumns = 0, isFirst = firstColumn === 0 } = rest;
   return [
     rows,
     columns,
     firstColumn,
     plan.words,
     parts,
-    isFirst,
+    isFirst ? 1 : 0,
     plan.ignoreIndex,
     hasDLse ? 1 : 0,
     count,
@@ -232,8 +231,8 @@ function paramsOf(
 
 const workgroupOf = (gpu: Gpu): number => (gpu.family === 'gpu' ? 64 : 8);
 
-/** Join one chunk of logits to what is known of its rows. */
-function scan(
+/** Join one chunk of logits to what is known of its rows; `isFirst`: nothing is. */
+export function scan(
   gpu: Gpu,
   plan: CrossEntropyPlan,
   rows: Rows,
@@ -241,6 +240,7 @@ function scan(
   logits: Binding,
   targets: GpuTensor,
   states: GpuTensor,
+  isFirst: boolean = chunk.firstColumn === 0,
 ): void {
   const workgroup = workgroupOf(gpu);
   const length = gpu.family === 'gpu' ? 64 : 256;
@@ -250,7 +250,7 @@ function scan(
   const call = {
     file,
     constants: { WORKGROUP_SIZE: workgroup },
-    params: paramsOf(plan, rows.rows, chunk, { parts, partColumns }),
+    params: paramsOf(plan, rows.rows, chunk, { parts, partColumns, isFirst }),
   };
   gpu.dispatch({
     ...call,
@@ -270,7 +270,7 @@ function scan(
 }
 
 /** Log-sum-exp and loss of rows whose chunks are all joined. */
-function finish(
+export function finish(
   gpu: Gpu,
   plan: CrossEntropyPlan,
   rows: Rows,
@@ -292,7 +292,7 @@ function finish(
 }
 
 /** The mean over tokens, and how many count. */
-function mean(gpu: Gpu, tokens: GpuTensor, count: number): { loss: GpuTensor; count: GpuTensor } {
+export function mean(gpu: Gpu, tokens: GpuTensor, count: number): { loss: GpuTensor; count: GpuTensor } {
   const loss = gpu.empty('f32', []);
   const counted = gpu.empty('i32', []);
   const params = (n: number): number[] => [0, 0, 0, 0, 0, 0, 0, 0, n];
@@ -324,7 +324,7 @@ function mean(gpu: Gpu, tokens: GpuTensor, count: number): { loss: GpuTensor; co
   return { loss, count: counted };
 }
 
-interface GradientCall {
+export interface GradientCall {
   readonly entry: string;
   readonly reads: readonly Binding[];
   readonly write: Binding;
@@ -332,7 +332,7 @@ interface GradientCall {
 }
 
 /** The gradient of one chunk of logits. An absent dLse is stood in for by lse, which no branch then reads. */
-function gradient(
+export function gradient(
   gpu: Gpu,
   plan: CrossEntropyPlan,
   rows: Rows,

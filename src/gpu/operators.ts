@@ -15,8 +15,10 @@ import { gatherRows, gatherRowsBackward } from './gatherRows.ts';
 import { gelu, geluBackward } from './gelu.ts';
 import { gradientClip, gradientClipFactor } from './gradientClip.ts';
 import { gumbelNoise } from './gumbelNoise.ts';
+import { gumbelTopK, gumbelTopKBackward, gumbelTopKRelaxed } from './gumbelTopK.ts';
 import { hierarchicalAnn, hierarchicalAnnAdd } from './hierarchicalAnn.ts';
 import { hierarchicalAnnSearch } from './hierarchicalAnnSearch.ts';
+import { inclusionLoss, inclusionLossBackward } from './inclusionLoss.ts';
 import { kMeans } from './kMeans.ts';
 import { layerNorm, layerNormBackward } from './layerNorm.ts';
 import { lerp, lerpBackward } from './lerp.ts';
@@ -25,13 +27,17 @@ import { maskBySubVocab, maskBySubVocabBackward } from './maskBySubVocab.ts';
 import { matmul, matmulBackward } from './matmul.ts';
 import { maxState, maxStateBackward } from './maxState.ts';
 import { mixHeads, mixHeadsBackward } from './mixHeads.ts';
+import { poolQuery, poolQueryBackward } from './poolQuery.ts';
 import { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts';
 import { randomBits } from './randomBits.ts';
 import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
+import { sampledCrossEntropy, sampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 import { sampleLogits } from './sampleLogits.ts';
 import { skipTuning, skipTuningBackward } from './skipTuning.ts';
 import { softmax, softmaxBackward } from './softmax.ts';
+import { splitMinSum } from './splitMinSum.ts';
+import { subVocabHead, subVocabHeadBackward } from './subVocabHead.ts';
 import { topK, topKBackward } from './topK.ts';
 
 /** The operators bound to one GPU: what `gpu.ops` is. */
@@ -68,6 +74,9 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     kMeans: (points, k, options) => kMeans(gpu, points, k, options),
     matmul: (a, b, options) => matmul(gpu, a, b, options),
     matmulBackward: (dy, a, b, options) => matmulBackward(gpu, dy, a, b, options),
+    gumbelTopK: (logits, k, options) => gumbelTopK(gpu, logits, k, options),
+    gumbelTopKBackward: (dKHot, logits, k, options) => gumbelTopKBackward(gpu, dKHot, logits, k, options),
+    gumbelTopKRelaxed: (logits, k, options) => gumbelTopKRelaxed(gpu, logits, k, options),
     prefixMask: (logits, words, offsets, prefixes, prefixOffsets, options) =>
       prefixMask(gpu, logits, words, offsets, prefixes, prefixOffsets, options),
     prefixMaskBackward: (dy, words, offsets, prefixes, prefixOffsets, options) =>
@@ -87,6 +96,7 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     skipTuningBackward: (dy, u, d, rho, options) => skipTuningBackward(gpu, dy, u, d, rho, options),
     softmax: (x, options) => softmax(gpu, x, options),
     softmaxBackward: (dy, y, options) => softmaxBackward(gpu, dy, y, options),
+    splitMinSum: (n) => splitMinSum(gpu, n),
     gatherRows: (table, ids) => gatherRows(gpu, table, ids),
     gatherRowsBackward: (dy, table, ids) => gatherRowsBackward(gpu, dy, table, ids),
     gelu: (x, options) => gelu(gpu, x, options),
@@ -94,5 +104,18 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     localIds: (ids, words) => localIds(gpu, ids, words),
     maskBySubVocab: (logits, words) => maskBySubVocab(gpu, logits, words),
     maskBySubVocabBackward: (dy, words) => maskBySubVocabBackward(gpu, dy, words),
+    subVocabHead: (x, table, words, options) => subVocabHead(gpu, x, table, words, options),
+    subVocabHeadBackward: (dLogits, x, table, words, options) =>
+      subVocabHeadBackward(gpu, dLogits, x, table, words, options),
+    sampledCrossEntropy: (x, table, words, targets, options) =>
+      sampledCrossEntropy(gpu, x, table, words, targets, options),
+    sampledCrossEntropyBackward: (dLoss, x, table, words, targets, lse, count, options) =>
+      sampledCrossEntropyBackward(gpu, dLoss, x, table, words, targets, lse, count, options),
+    poolQuery: (x, positions, options) => poolQuery(gpu, x, positions, options),
+    poolQueryBackward: (dQueries, x, positions, options) =>
+      poolQueryBackward(gpu, dQueries, x, positions, options),
+    inclusionLoss: (scores, targets, k, options) => inclusionLoss(gpu, scores, targets, k, options),
+    inclusionLossBackward: (dLoss, scores, targets, k, count, threshold, rival, options) =>
+      inclusionLossBackward(gpu, dLoss, scores, targets, k, count, threshold, rival, options),
   };
 }

@@ -10,7 +10,9 @@ import { cases as gatherRows } from './gatherRows.ts';
 import { cases as gelu } from './gelu.ts';
 import { cases as gradientClip } from './gradientClip.ts';
 import { cases as gumbelNoise } from './gumbelNoise.ts';
+import { cases as gumbelTopK } from './gumbelTopK.ts';
 import { cases as hierarchicalAnn } from './hierarchicalAnn.ts';
+import { cases as inclusionLoss } from './inclusionLoss.ts';
 import { cases as kMeans } from './kMeans.ts';
 import { cases as layerNorm } from './layerNorm.ts';
 import { cases as lerp } from './lerp.ts';
@@ -19,11 +21,15 @@ import { cases as maskBySubVocab } from './maskBySubVocab.ts';
 import { cases as matmul } from './matmul.ts';
 import { cases as maxState } from './maxState.ts';
 import { cases as mixHeads } from './mixHeads.ts';
+import { cases as poolQuery } from './poolQuery.ts';
 import { cases as prefixMask } from './prefixMask.ts';
 import { cases as randomBits } from './randomBits.ts';
+import { cases as sampledCrossEntropy } from './sampledCrossEntropy.ts';
 import { cases as sampleLogits } from './sampleLogits.ts';
 import { cases as skipTuning } from './skipTuning.ts';
 import { cases as softmax } from './softmax.ts';
+import { cases as splitMinSum } from './splitMinSum.ts';
+import { cases as subVocabHead } from './subVocabHead.ts';
 import { cases as topK } from './topK.ts';
 
 /** Everything that `subvocab verify` runs, in the order of the table. */
@@ -32,6 +38,7 @@ export const cases: readonly Case[] = [
   ...gumbelNoise,
   ...cummax,
   ...topK,
+  ...gumbelTopK,
   ...sampleLogits,
   ...prefixMask,
   ...kMeans,
@@ -50,10 +57,15 @@ export const cases: readonly Case[] = [
   ...layerNorm,
   ...skipTuning,
   ...softmax,
+  ...splitMinSum,
   ...gatherRows,
   ...gelu,
   ...localIds,
   ...maskBySubVocab,
+  ...subVocabHead,
+  ...sampledCrossEntropy,
+  ...poolQuery,
+  ...inclusionLoss,
 ];
 
 export type { Case } from './case.ts';

@@ -5,10 +5,14 @@ const n = 100_003;
 
 /** Words of sub-vocabularies without repeats: steps through the whole vocabulary, another one for each row. */
 export function distinctWords(rows: number, k: number, of: number): Int32Array {
-  return Int32Array.from({ length: rows * k }, (_, i) => {
-    const [row, j] = [Math.floor(i / k), i % k];
-    return (j * (7919 + 2 * row) + row) % of;
-  });
+  const divisor = (a: number, b: number): number => (b === 0 ? a : divisor(b, a % b));
+  const words = new Int32Array(rows * k);
+  for (let row = 0; row < rows; row++) {
+    let step = 7919 + 2 * row;
+    while (divisor(step, of) !== 1) step++;
+    for (let j = 0; j < k; j++) words[row * k + j] = (j * step + row) % of;
+  }
+  return words;
 }
 
 const integers = (count: number, below: number, seed: number): Int32Array =>

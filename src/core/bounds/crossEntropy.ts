@@ -20,19 +20,19 @@ import type { Judge } from './index.ts';
 type Inputs = Readonly<Record<string, Tensor | undefined>>;
 
 /** The logits in double precision, with how far each may be off, for the two lines of a verdict. */
-interface Logits {
+export interface Logits {
   readonly values: Float64Array;
   error(line: Line, token: number, word: number): number;
 }
 
 /** The error of + - *, and the relative error of a sum of n terms. */
-interface Line {
+export interface Line {
   readonly unit: number;
   sum(n: number): number;
 }
 
-const allowed: Line = { unit: unitWgsl, sum: (n) => gamma(n) };
-const nearest: Line = { unit: unitNearest, sum: (n) => (6 * Math.sqrt(n) + 1) * unitNearest };
+export const allowed: Line = { unit: unitWgsl, sum: (n) => gamma(n) };
+export const nearest: Line = { unit: unitNearest, sum: (n) => (6 * Math.sqrt(n) + 1) * unitNearest };
 
 /**
  * The logits of the linear layer. Each is a sum of D products: within gamma_D of sum |x||w|, which is at most |x||w| as
@@ -89,7 +89,11 @@ const lossWhy =
   'gamma of the logits, exponentials within 3 + 2|x| ulp, a sum of V terms, a logarithm within 2^-21 or 3 ulp';
 
 /** Bounds of lse and loss. */
-function lossBounds(plan: CrossEntropyPlan, logits: Logits, targets: Tensor): { lse: Bound; loss: Bound } {
+export function lossBounds(
+  plan: CrossEntropyPlan,
+  logits: Logits,
+  targets: Tensor,
+): { lse: Bound; loss: Bound } {
   const { tokens, words, ignoreIndex } = plan;
   const bounds = [allowed, nearest].map((line) => {
     const lse = new Float64Array(tokens);
@@ -97,7 +101,7 @@ function lossBounds(plan: CrossEntropyPlan, logits: Logits, targets: Tensor): { 
     let sizes = 0;
     let count = 0;
     // A sum is scaled anew for each chunk, and each part of it once.
-    const scalings = Math.ceil(words / plan.chunk) + 1;
+    const scalings = Math.ceil(words / plan.chunk) + 2;
     for (let i = 0; i < tokens; i++) {
       const row = logits.values.subarray(i * words, (i + 1) * words);
       let top = -Infinity;
@@ -139,7 +143,12 @@ function lossBounds(plan: CrossEntropyPlan, logits: Logits, targets: Tensor): { 
 }
 
 /** The gradient of the logits, and the error that each of its elements may have. */
-function gradients(plan: CrossEntropyPlan, logits: Logits, inputs: Inputs, line: Line) {
+export function gradients(
+  plan: CrossEntropyPlan,
+  logits: Logits,
+  inputs: Inputs,
+  line: Line,
+): { g: Float64Array; error: Float64Array } {
   const { tokens, words, ignoreIndex } = plan;
   const g = new Float64Array(tokens * words);
   const error = new Float64Array(tokens * words);

@@ -15,16 +15,21 @@ import { judgeGatedFfn, judgeGatedFfnBackward } from './gatedFfn.ts';
 import { judgeGatherRowsBackward } from './gatherRows.ts';
 import { judgeGelu, judgeGeluBackward } from './gelu.ts';
 import { judgeGradientClip } from './gradientClip.ts';
+import { judgeGumbelTopK, judgeGumbelTopKBackward, judgeGumbelTopKRelaxed } from './gumbelTopK.ts';
 import { judgeAnn, judgeAnnAdd, judgeAnnSearch } from './hierarchicalAnn.ts';
+import { judgeInclusionLoss, judgeInclusionLossBackward } from './inclusionLoss.ts';
 import { judgeKMeans } from './kMeans.ts';
 import { judgeLayerNorm, judgeLayerNormBackward } from './layerNorm.ts';
 import { judgeLerp, judgeLerpBackward } from './lerp.ts';
 import { judgeMatmul, judgeMatmulBackward } from './matmul.ts';
 import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
 import { judgeMixHeads, judgeMixHeadsBackward } from './mixHeads.ts';
+import { judgePoolQuery, judgePoolQueryBackward } from './poolQuery.ts';
+import { judgeSampledCrossEntropy, judgeSampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 import { judgeSampleLogits } from './sampleLogits.ts';
 import { judgeSkipTuning, judgeSkipTuningBackward } from './skipTuning.ts';
 import { judgeSoftmax, judgeSoftmaxBackward } from './softmax.ts';
+import { judgeSubVocabHead, judgeSubVocabHeadBackward } from './subVocabHead.ts';
 
 /** One call of an operator with what one twin wanted and the other got, tensors by the contract's names. */
 export interface Call {
@@ -59,6 +64,9 @@ const judges: Readonly<Record<string, Judge>> = {
   matmulBackward: judgeMatmulBackward,
   gatedFfn: judgeGatedFfn,
   gatedFfnBackward: judgeGatedFfnBackward,
+  gumbelTopK: judgeGumbelTopK,
+  gumbelTopKBackward: judgeGumbelTopKBackward,
+  gumbelTopKRelaxed: judgeGumbelTopKRelaxed,
   lerp: judgeLerp,
   lerpBackward: judgeLerpBackward,
   sampleLogits: judgeSampleLogits,
@@ -82,6 +90,14 @@ const judges: Readonly<Record<string, Judge>> = {
   gatherRowsBackward: judgeGatherRowsBackward,
   gelu: judgeGelu,
   geluBackward: judgeGeluBackward,
+  subVocabHead: judgeSubVocabHead,
+  subVocabHeadBackward: judgeSubVocabHeadBackward,
+  sampledCrossEntropy: judgeSampledCrossEntropy,
+  sampledCrossEntropyBackward: judgeSampledCrossEntropyBackward,
+  poolQuery: judgePoolQuery,
+  poolQueryBackward: judgePoolQueryBackward,
+  inclusionLoss: judgeInclusionLoss,
+  inclusionLossBackward: judgeInclusionLossBackward,
 };
 
 /** Compare the outputs of a call of the named operator. */

@@ -18,11 +18,22 @@ import { type GeluOps, geluBackwardContract, geluContract } from './gelu.ts';
 import { type GradientClipOps, gradientClipContract, gradientClipFactorContract } from './gradientClip.ts';
 import { type GumbelNoiseOps, gumbelNoiseContract } from './gumbelNoise.ts';
 import {
+  type GumbelTopKOps,
+  gumbelTopKBackwardContract,
+  gumbelTopKContract,
+  gumbelTopKRelaxedContract,
+} from './gumbelTopK.ts';
+import {
   type HierarchicalAnnOps,
   hierarchicalAnnAddContract,
   hierarchicalAnnContract,
   hierarchicalAnnSearchContract,
 } from './hierarchicalAnn.ts';
+import {
+  type InclusionLossOps,
+  inclusionLossBackwardContract,
+  inclusionLossContract,
+} from './inclusionLoss.ts';
 import { type KMeansOps, kMeansContract } from './kMeans.ts';
 import { type LayerNormOps, layerNormBackwardContract, layerNormContract } from './layerNorm.ts';
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
@@ -35,6 +46,7 @@ import {
 import { type MatmulOps, matmulBackwardContract, matmulContract } from './matmul.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
 import { type MixHeadsOps, mixHeadsBackwardContract, mixHeadsContract } from './mixHeads.ts';
+import { type PoolQueryOps, poolQueryBackwardContract, poolQueryContract } from './poolQuery.ts';
 import {
   type PrefixMaskOps,
   prefixMaskBackwardContract,
@@ -42,9 +54,16 @@ import {
   prefixMaskRangeContract,
 } from './prefixMask.ts';
 import { type RandomBitsOps, randomBitsContract } from './randomBits.ts';
+import {
+  type SampledCrossEntropyOps,
+  sampledCrossEntropyBackwardContract,
+  sampledCrossEntropyContract,
+} from './sampledCrossEntropy.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
 import { type SkipTuningOps, skipTuningBackwardContract, skipTuningContract } from './skipTuning.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
+import { type SplitMinSumOps, splitMinSumContract } from './splitMinSum.ts';
+import { type SubVocabHeadOps, subVocabHeadBackwardContract, subVocabHeadContract } from './subVocabHead.ts';
 import { type TopKOps, topKBackwardContract, topKContract } from './topK.ts';
 
 /** Every operator, the same on both twins: `ref` is an `Ops<Tensor>`, `gpu.ops` an `Ops<GpuTensor>`. */
@@ -58,6 +77,7 @@ export interface Ops<T extends AnyTensor>
     GatedFfnOps<T>,
     GradientClipOps<T>,
     GumbelNoiseOps<T>,
+    GumbelTopKOps<T>,
     HierarchicalAnnOps<T>,
     KMeansOps<T>,
     LayerNormOps<T>,
@@ -70,10 +90,15 @@ export interface Ops<T extends AnyTensor>
     SampleLogitsOps<T>,
     SkipTuningOps<T>,
     SoftmaxOps<T>,
+    SplitMinSumOps<T>,
     GatherRowsOps<T>,
     GeluOps<T>,
     LocalIdsOps<T>,
     MaskBySubVocabOps<T>,
+    SubVocabHeadOps<T>,
+    SampledCrossEntropyOps<T>,
+    PoolQueryOps<T>,
+    InclusionLossOps<T>,
     TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
@@ -92,6 +117,9 @@ export const contracts: readonly Contract[] = [
   lerpBackwardContract,
   topKContract,
   topKBackwardContract,
+  gumbelTopKContract,
+  gumbelTopKRelaxedContract,
+  gumbelTopKBackwardContract,
   sampleLogitsContract,
   prefixMaskContract,
   prefixMaskBackwardContract,
@@ -121,6 +149,7 @@ export const contracts: readonly Contract[] = [
   layerNormBackwardContract,
   softmaxContract,
   softmaxBackwardContract,
+  splitMinSumContract,
   gatherRowsContract,
   gatherRowsBackwardContract,
   geluContract,
@@ -128,6 +157,14 @@ export const contracts: readonly Contract[] = [
   localIdsContract,
   maskBySubVocabContract,
   maskBySubVocabBackwardContract,
+  subVocabHeadContract,
+  subVocabHeadBackwardContract,
+  sampledCrossEntropyContract,
+  sampledCrossEntropyBackwardContract,
+  poolQueryContract,
+  poolQueryBackwardContract,
+  inclusionLossContract,
+  inclusionLossBackwardContract,
 ];
 
 export type { Contract } from './contract.ts';
