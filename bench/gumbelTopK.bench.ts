@@ -69,8 +69,8 @@ export function benchmarks(tier: Tier): Benchmark[] {
       shape: `[${n}] k ${k}`,
       inputs: () => {
         const l = tensor([n], logits());
-        const { indices } = gumbelTopK(l, k, { key: key(22) });
-        return { logits: l, indices, dKHot: tensor([k], uniform(k, 23)) };
+        const { indices: positions } = gumbelTopK(l, k, { key: key(22) });
+        return { logits: l, positions, dKHot: tensor([k], uniform(k, 23)) };
       },
       options: { k, key: key(22) },
       // Read the logits, write and read the scores, write the gradient.

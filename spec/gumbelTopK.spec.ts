@@ -1,10 +1,12 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { Tape } from '../src/core/autograd.ts';
 import { compareExact, type Verdict } from '../src/core/bounds.ts';
 import { key } from '../src/core/key.ts';
 import type { Relaxation } from '../src/core/ops/gumbelTopK.ts';
 import { Tensor, tensor } from '../src/core/tensor.ts';
 import { type Gpu, openGpu } from '../src/gpu/index.ts';
+import { refBackend } from '../src/ref/backend.ts';
 import { gumbelNoise } from '../src/ref/gumbelNoise.ts';
 import { gumbelTopK, gumbelTopKBackward, gumbelTopKRelaxed } from '../src/ref/gumbelTopK.ts';
 import { noiseArray } from '../src/verify/case.ts';
@@ -255,7 +257,7 @@ describe.each(relaxations)('%s', (relaxation) => {
     const options = { relaxation, key: key(3), temperature: 0.8 };
     const { indices } = gumbelTopK(logits, 6, options);
     const g = wide(random([3, 6], 9));
-    const sparse = gumbelTopKBackward(g, logits, 6, { ...options, indices });
+    const sparse = gumbelTopKBackward(g, logits, 6, { ...options, positions: indices });
     const dense = new Float64Array(120);
     indices.data.forEach((i, at) => {
       dense[Math.floor(at / 6) * 40 + i] = g.data[at]!;
@@ -317,6 +319,18 @@ describe('the relaxations together', () => {
   });
 });
 
+test('a tape sends the gradient of the selection back through the named relaxation', () => {
+  using tape = new Tape(refBackend);
+  const logits = random([2, 9], 62);
+  const x = tape.parameter(logits);
+  const options = { key: [3, 9], kHot: true, relaxation: 'thresholdSigmoid', temperature: 0.5 } as const;
+  const { kHot } = tape.ops.gumbelTopK(x, 3, options);
+  const g = random([2, 9], 63);
+  const [dLogits] = tape.pullback(kHot!, [x], g);
+  const { kHot: _, ...rest } = options;
+  expect(dLogits).toEqual(gumbelTopKBackward(g, logits, 3, rest));
+});
+
 describe('bad calls are refused before any work', () => {
   const x = tensor([2, 3], [1, 2, 3, 4, 5, 6]);
   const g = x;
@@ -345,12 +359,12 @@ describe('bad calls are refused before any work', () => {
     [() => gumbelTopKBackward(tensor([2], [1, 2]), x, 1), 'dKHot has shape [2]; it must be [2, 3]'],
     [
       () =>
-        gumbelTopKBackward(tensor([2, 1], [1, 2]), x, 1, { indices: tensor([2, 2], [0, 1, 0, 1], 'i32') }),
+        gumbelTopKBackward(tensor([2, 1], [1, 2]), x, 1, { positions: tensor([2, 2], [0, 1, 0, 1], 'i32') }),
       'dKHot has shape [2, 1]; it must be [2, 2]',
     ],
     [
-      () => gumbelTopKBackward(tensor([2, 1], [1, 2]), g, 1, { indices: tensor([2, 1], [0, 3], 'i32') }),
-      'gumbelTopKBackward: indices[1, 0] is 3; it must be in [-1, 3)',
+      () => gumbelTopKBackward(tensor([2, 1], [1, 2]), g, 1, { positions: tensor([2, 1], [0, 3], 'i32') }),
+      'gumbelTopKBackward: positions[1, 0] is 3; it must be in [-1, 3)',
     ],
   ])('%s', (run, message) => {
     expect(run).toThrow(message);
@@ -686,7 +700,7 @@ describeDevice('the kernels', (gpu, family) => {
           await expectTwins(gpu(), 'gumbelTopKBackward', { ...inputs, dKHot }, options);
           const noise = inputs.noise ?? gumbelNoise(key, inputs.logits.shape);
           const { indices } = gumbelTopK(inputs.logits, k, { ...inputs, noise });
-          const sparse = { ...inputs, indices, dKHot: random(indices.shape, seed + 1) };
+          const sparse = { ...inputs, positions: indices, dKHot: random(indices.shape, seed + 1) };
           await expectTwins(gpu(), 'gumbelTopKBackward', sparse, options);
         },
       ),
@@ -701,7 +715,7 @@ describeDevice('the kernels', (gpu, family) => {
     const noise = random([2, n], 34, 2);
     const dKHot = random([2, n], 32);
     const { indices } = gumbelTopK(logits, 50, { noise });
-    const sparse = { logits, noise, indices, dKHot: random([2, 50], 33) };
+    const sparse = { logits, noise, positions: indices, dKHot: random([2, 50], 33) };
     for (const relaxation of ['thresholdExp', 'thresholdSigmoid', 'thresholdLaplace'] as const) {
       const options = { k: 50, relaxation, temperature: 0.5 };
       if (!onGpu) await expectTwins(gpu(), 'gumbelTopKRelaxed', { logits, noise }, options);
@@ -818,7 +832,7 @@ describeDevice('the kernels', (gpu, family) => {
     });
 
     test('wrong relaxations are rejected', async () => {
-      const sparse = { logits, indices: indices(), dKHot: random([2, 40], 59) };
+      const sparse = { logits, positions: indices(), dKHot: random([2, 40], 59) };
       await expectKills(gpu(), 'gumbelTopK.threshold.wgsl', inThreshold, {
         sigmoid: relaxed(gpu(), 'thresholdSigmoid'),
         Laplace: relaxed(gpu(), 'thresholdLaplace'),

@@ -227,8 +227,8 @@ export function gumbelTopKBackward(
   options: GumbelTopKBackwardOptions<GpuTensor> = {},
 ): GpuTensor {
   const plan = planGumbelTopKBackward(dKHot, logits, k, options);
-  const { indices, noise, mask } = options;
-  return gpu.run('gumbelTopKBackward', [dKHot, logits, indices, noise, mask], () =>
-    relax(gpu, plan, k, logits, options, { dKHot, indices, slots: plan.slots }),
+  const { positions, noise, mask } = options;
+  return gpu.run('gumbelTopKBackward', [dKHot, logits, positions, noise, mask], () =>
+    relax(gpu, plan, k, logits, options, { dKHot, positions, slots: plan.slots }),
   );
 }

@@ -113,9 +113,9 @@ export function gumbelTopKRelaxed(
  * Straight-through gradient of {@link gumbelTopK}: what goes back is J^T dKHot, J the Jacobian of
  * {@link gumbelTopKRelaxed} at the same noise. The forward value stays the hard selection.
  *
- * @param dKHot the gradient of the selection: shaped like logits, or [..., m] with `indices`
+ * @param dKHot the gradient of the selection: shaped like logits, or [..., m] with `positions`
  * @param logits, k, key, noise, mask, relaxation, temperature as in the forward calls
- * @param options.indices i32 [..., m], the positions of dKHot; -1 is passed over
+ * @param options.positions i32 [..., m], the positions of dKHot; -1 is passed over
  * @returns dLogits, shaped like logits
  * @throws as {@link gumbelTopK}; ArgumentError for an index outside [-1, N)
  * @accuracy f64 inside, rounded once
@@ -130,7 +130,7 @@ export function gumbelTopKBackward(
 ): Tensor {
   const plan = planGumbelTopKBackward(dKHot, logits, k, options);
   const { scores, mask } = perturb('gumbelTopKBackward', logits, options);
-  const dense = denseGradient(dKHot, logits, options.indices, plan.length, plan.slots);
+  const dense = denseGradient(dKHot, logits, options.positions, plan.length, plan.slots);
   const dLogits = allocate(logits.dtype, logits.size);
   for (let r = 0; r < plan.rows; r++) {
     const taking = positionsOf(mask, r, plan.length);
@@ -184,18 +184,18 @@ function positionsOf(mask: Tensor, row: number, length: number): number[] {
 function denseGradient(
   dKHot: Tensor,
   logits: Tensor,
-  indices: Tensor | undefined,
+  positions: Tensor | undefined,
   length: number,
   slots: number,
 ): ArrayLike<number> {
-  if (indices === undefined) return dKHot.data;
+  if (positions === undefined) return dKHot.data;
   const dense = new Float64Array(logits.size);
-  for (let at = 0; at < indices.size; at++) {
-    const i = indices.data[at]!;
+  for (let at = 0; at < positions.size; at++) {
+    const i = positions.data[at]!;
     if (i < -1 || i >= length) {
       throw new ArgumentError(
         'gumbelTopKBackward',
-        `indices${placeOf(at, indices.shape)} is ${i}; it must be in [-1, ${length})`,
+        `positions${placeOf(at, positions.shape)} is ${i}; it must be in [-1, ${length})`,
       );
     }
     if (i >= 0) dense[Math.floor(at / slots) * length + i]! += dKHot.data[at]!;

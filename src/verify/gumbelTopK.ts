@@ -76,8 +76,8 @@ export const cases: readonly Case[] = [
     shape: '[1000000], k = 8192',
     inputs: () => {
       const logits = logitsOf([million], 1);
-      const { indices } = gumbelTopK(logits, k, { key: key(42) });
-      return { logits, indices, dKHot: tensor([k], noiseArray(k, 6)) };
+      const { indices: positions } = gumbelTopK(logits, k, { key: key(42) });
+      return { logits, positions, dKHot: tensor([k], noiseArray(k, 6)) };
     },
     options: { k, key: key(42) },
     bytes: million * 8 + k * 12,

@@ -132,7 +132,7 @@ def soft(name, flags, relaxation, scores, k, tau=1.0, indices=None, tolerance=1e
     if indices is not None:
         kept = [i for i in indices if i >= 0]
         given = {"dKHot": named([g[i].item() if i >= 0 else 5.0 for i in indices], "f64"),
-                 "indices": named(torch.tensor(indices, dtype=torch.int32), "i32")}
+                 "positions": named(torch.tensor(indices, dtype=torch.int32), "i32")}
         g = torch.tensor([g[i].item() if i in kept else 0.0 for i in range(n)])
     dx = torch.autograd.grad(y, x, g)[0] if y.requires_grad else torch.zeros(n)
     cases.append({"name": f"{name}, {relaxation}, gradient", "op": "gumbelTopKBackward", "flags": flags, "options": options,

@@ -58,13 +58,13 @@ export const judgeGumbelTopKRelaxed: Judge = (call) => {
 };
 
 export const judgeGumbelTopKBackward: Judge = (call) => {
-  const { dKHot, indices, logits } = call.inputs;
+  const { dKHot, positions, logits } = call.inputs;
   const length = logits!.shape.at(-1)!;
   const dense = new Float64Array(logits!.size);
-  if (indices === undefined) dense.set(dKHot!.data);
+  if (positions === undefined) dense.set(dKHot!.data);
   else {
-    const slots = indices.shape.at(-1)!;
-    indices.data.forEach((i, at) => {
+    const slots = positions.shape.at(-1)!;
+    positions.data.forEach((i, at) => {
       if (i >= 0) dense[Math.floor(at / slots) * length + i]! += dKHot!.data[at]!;
     });
   }

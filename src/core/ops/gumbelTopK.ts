@@ -36,6 +36,10 @@ export interface NoiseOptions<T> {
 export interface GumbelTopKOptions<T> extends NoiseOptions<T> {
   /** Also return the selection as zeros and ones over all positions. @defaultValue false */
   readonly kHot?: boolean;
+  /** Nothing here depends on these two; a tape passes them on to the gradient. @defaultValue 'thresholdExp' */
+  readonly relaxation?: Relaxation;
+  /** @defaultValue 1 */
+  readonly temperature?: number;
 }
 
 export interface RelaxationOptions<T> extends NoiseOptions<T> {
@@ -47,7 +51,7 @@ export interface RelaxationOptions<T> extends NoiseOptions<T> {
 
 export interface GumbelTopKBackwardOptions<T> extends RelaxationOptions<T> {
   /** i32 [..., m]: the positions that `dKHot` belongs to, as `gumbelTopK` returned them; -1 is passed over. */
-  readonly indices?: T;
+  readonly positions?: T;
 }
 
 /** What `gumbelTopK` returns. */
@@ -121,6 +125,8 @@ export const gumbelTopKContract: Contract = {
     kField,
     keyField,
     { name: 'kHot', type: 'boolean', default: false, about: 'also return the selection as zeros and ones' },
+    { ...relaxationFields[0], about: 'for the gradient alone: the smooth stand-in for the hard top-k' },
+    { ...relaxationFields[1], about: 'for the gradient alone: its temperature, above zero' },
   ],
   outputs: [
     {
@@ -193,12 +199,12 @@ export const gumbelTopKBackwardContract: Contract = {
     {
       name: 'dKHot',
       dtypes: ['f32', 'f64'],
-      shape: 'logits, or [..., m] with indices',
+      shape: 'logits, or [..., m] with positions',
       about: 'the gradient of the selection',
     },
     logitsField,
     {
-      name: 'indices',
+      name: 'positions',
       dtypes: ['i32'],
       shape: '[..., m]',
       about: 'the positions that dKHot belongs to, distinct within a row; -1 is passed over',
@@ -239,6 +245,7 @@ export function planGumbelTopK<T extends AnyTensor>(
   if (options.kHot !== undefined && typeof options.kHot !== 'boolean') {
     throw new ArgumentError(op, `kHot is ${JSON.stringify(options.kHot)}; it must be true or false`);
   }
+  settingsOf(op, options);
   return plan;
 }
 
@@ -275,15 +282,15 @@ export function planGumbelTopKBackward<T extends AnyTensor>(
   const op = 'gumbelTopKBackward';
   const plan = planRelaxation(op, logits, k, options);
   requireDType(op, 'dKHot', dKHot, [logits.dtype]);
-  const { indices } = options;
-  if (indices === undefined) {
+  const { positions } = options;
+  if (positions === undefined) {
     requireShape(op, 'dKHot', dKHot, logits.shape);
     return { ...plan, slots: plan.length };
   }
-  requireDType(op, 'indices', indices, ['i32']);
-  const slots = indices.shape.at(-1) ?? 0;
-  requireShape(op, 'indices', indices, [...plan.rowShape, slots]);
-  requireShape(op, 'dKHot', dKHot, indices.shape);
+  requireDType(op, 'positions', positions, ['i32']);
+  const slots = positions.shape.at(-1) ?? 0;
+  requireShape(op, 'positions', positions, [...plan.rowShape, slots]);
+  requireShape(op, 'dKHot', dKHot, positions.shape);
   return { ...plan, slots };
 }
 
@@ -294,6 +301,21 @@ function planRelaxation<T extends AnyTensor>(
   options: RelaxationOptions<T>,
 ): RelaxationPlan {
   const plan = planRows(op, logits, k, options);
+  const { relaxation, temperature } = settingsOf(op, options);
+  const table = relaxation === 'exactK' || relaxation === 'relaxedTopK';
+  if (table && plan.length * (k + 1) > maxTable) {
+    throw new ArgumentError(
+      op,
+      `${relaxation} keeps N (k + 1) numbers per row, here ${plan.length * (k + 1)}; it takes up to 2^24, the threshold relaxations take any size`,
+    );
+  }
+  return { ...plan, relaxation, temperature };
+}
+
+function settingsOf(
+  op: string,
+  options: Pick<RelaxationOptions<AnyTensor>, 'relaxation' | 'temperature'>,
+): { relaxation: Relaxation; temperature: number } {
   const { relaxation = 'thresholdExp', temperature = 1 } = options;
   if (!relaxations.includes(relaxation)) {
     throw new ArgumentError(
@@ -304,14 +326,7 @@ function planRelaxation<T extends AnyTensor>(
   if (!(temperature > 0 && temperature < Infinity)) {
     throw new ArgumentError(op, `temperature is ${temperature}; it must be a number above 0`);
   }
-  const table = relaxation === 'exactK' || relaxation === 'relaxedTopK';
-  if (table && plan.length * (k + 1) > maxTable) {
-    throw new ArgumentError(
-      op,
-      `${relaxation} keeps N (k + 1) numbers per row, here ${plan.length * (k + 1)}; it takes up to 2^24, the threshold relaxations take any size`,
-    );
-  }
-  return { ...plan, relaxation, temperature };
+  return { relaxation, temperature };
 }
 
 function planRows<T extends AnyTensor>(

@@ -25,7 +25,7 @@ const sumWords = 8;
 /** The gradient to send back: shaped like the logits, or with the positions it belongs to. */
 export interface Gradient {
   readonly dKHot: GpuTensor;
-  readonly indices: GpuTensor | undefined;
+  readonly positions: GpuTensor | undefined;
   readonly slots: number;
 }
 
@@ -49,9 +49,9 @@ export function relax(
     for (const w of job.windows) job.run('thresholdValues', w, [states], [[scores, w.span]], w.pieces);
     return scores;
   }
-  const { dKHot, indices, slots } = gradient;
-  const constants = { SPARSE: indices === undefined ? 0 : 1 };
-  if (indices === undefined) {
+  const { dKHot, positions, slots } = gradient;
+  const constants = { SPARSE: positions === undefined ? 0 : 1 };
+  if (positions === undefined) {
     mean(job, states, dKHot, scores);
     for (const w of job.windows) {
       const reads: Bound[] = [states, [dKHot, w.span]];
@@ -61,7 +61,7 @@ export function relax(
   }
   const slopes = gpu.empty('f32', [plan.rows, Math.max(slots, 1)]);
   for (const w of job.windows) {
-    const reads: Bound[] = [states, dKHot, indices, [scores, w.span]];
+    const reads: Bound[] = [states, dKHot, positions, [scores, w.span]];
     job.run('thresholdSlots', { ...w, slots }, reads, [slopes], lanesFor(job, w.rows * slots));
   }
   mean(job, states, dKHot, slopes, slots);
@@ -69,7 +69,7 @@ export function relax(
     const reads: Bound[] = [states, dKHot];
     job.run('thresholdGradient', w, reads, [[scores, w.span]], w.pieces, constants);
     const groups = lanesFor(job, w.rows * slots);
-    job.run('thresholdScatter', { ...w, slots }, [slopes, dKHot, indices], [[scores, w.span]], groups);
+    job.run('thresholdScatter', { ...w, slots }, [slopes, dKHot, positions], [[scores, w.span]], groups);
   }
   return scores;
 }
@@ -238,10 +238,10 @@ function tabled(job: Job, scores: GpuTensor, states: GpuTensor | undefined, grad
   const backward = gradient !== undefined;
   let g = scores;
   if (gradient !== undefined) {
-    const { dKHot, indices, slots } = gradient;
+    const { dKHot, positions, slots } = gradient;
     g = dKHot;
-    if (indices !== undefined) {
-      g = topKBackward(gpu, dKHot.reshape([rows, slots]), indices.reshape([rows, slots]), length);
+    if (positions !== undefined) {
+      g = topKBackward(gpu, dKHot.reshape([rows, slots]), positions.reshape([rows, slots]), length);
     }
   }
   const exact = states !== undefined;
