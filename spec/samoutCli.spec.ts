@@ -263,6 +263,16 @@ describe('generate and eval', () => {
     expect([code, stderr]).toEqual([2, expect.stringContaining('Allowed choices are none, heal-1, heal-n')]);
   });
 
+  test('Skip-Tuning: 1 changes no bit, other scales do', async () => {
+    const of = async (...args: string[]): Promise<number> =>
+      JSON.parse(
+        await ok('eval', '--model', 'whole', '--text', 'text.txt', '--json', '--twin', 'ref', ...args),
+      ).nats;
+    const plain = await of();
+    expect(await of('--skip-bottom', '1', '--skip-top', '1')).toBe(plain);
+    expect(await of('--skip-bottom', '0.8')).not.toBe(plain);
+  });
+
   test('bits per byte of the training text are below those of noise', async () => {
     writeFileSync(at('noise.txt'), 'q#Z@ 7xK!~ %vW^ 0j&* '.repeat(20));
     const of = async (text: string): Promise<number> =>

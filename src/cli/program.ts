@@ -8,6 +8,7 @@ import { opsCommand } from './ops.ts';
 import { samoutCommand } from './samout.ts';
 import { tokenizerCommand } from './tokenizer.ts';
 import { verifyCommand } from './verify.ts';
+import { zettCommand } from './zett.ts';
 
 /** The `subvocab` command with all its commands, one file each. They load what they need when they run. */
 export function createProgram(): Command {
@@ -24,6 +25,7 @@ export function createProgram(): Command {
     .addCommand(indexCommand())
     .addCommand(samoutCommand())
     .addCommand(tokenizerCommand())
+    .addCommand(zettCommand())
     .addCommand(boundaryCommand())
     .addHelpText(
       'after',

@@ -71,6 +71,8 @@ export function samoutCommand(): Command {
         .requiredOption('--model <folder>', 'a folder that train wrote')
         .requiredOption('--text <file>', 'a text file, UTF-8')
         .option('--tokenizer <file>', "a tokenizer.json in place of the folder's")
+        .option('--skip-bottom <x>', 'Skip-Tuning: scale of the last residual input', number(0), 1)
+        .option('--skip-top <x>', 'Skip-Tuning: scale of the first residual input', number(0), 1)
         .addOption(twin())
         .addOption(adapter())
         .option('--json', 'print JSON')

@@ -20,6 +20,8 @@ export interface ForwardOptions<T> {
   readonly reset?: T;
   /** Training with dropout: the key of this step. Absent: nothing is dropped. */
   readonly dropoutKey?: Key;
+  /** Skip-Tuning: what each layer's residual input is scaled by, from `skipSchedule` reversed. Absent: 1, which changes no bit */
+  readonly residualScales?: readonly number[];
 }
 
 /**
@@ -39,7 +41,7 @@ export function samOutFeatures<T extends AnyTensor>(
   ids: T,
   options: ForwardOptions<T> = {},
 ): { features: T; state: SamOutState<T> } {
-  const { mask, reset, state, dropoutKey } = options;
+  const { mask, reset, state, dropoutKey, residualScales } = options;
   const carries: T[] = [];
   let x = ops.embedding(p.embedding, ids, { paddingIndex: config.paddingIndex });
   for (const [i, layer] of p.layers.entries()) {
@@ -64,7 +66,8 @@ export function samOutFeatures<T extends AnyTensor>(
       config.dropout > 0 && dropoutKey !== undefined
         ? ops.dropout(n, config.dropout, foldIn(dropoutKey, i))
         : undefined;
-    const next = ops.add(thinned ?? n, x);
+    const rho = residualScales?.[i] ?? 1;
+    const next = rho === 1 ? ops.add(thinned ?? n, x) : ops.skipTuning(thinned ?? n, x, rho, { mode: 'add' });
     x[Symbol.dispose]();
     x = next;
   }
