@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { indexCommand } from './annIndex.ts';
 import { boundaryCommand } from './boundary.ts';
+import { demoCommand } from './demo.ts';
+import { sampleCommand } from './demoText.ts';
 import { doctorCommand } from './doctor.ts';
 import { opCommand } from './op.ts';
 import { opsCommand } from './ops.ts';
@@ -27,6 +29,8 @@ export function createProgram(): Command {
     .addCommand(tokenizerCommand())
     .addCommand(zettCommand())
     .addCommand(boundaryCommand())
+    .addCommand(demoCommand())
+    .addCommand(sampleCommand())
     .addHelpText(
       'after',
       `

@@ -1,0 +1,7 @@
+import { Command } from 'commander';
+import { demoTextCommand } from './demoText.ts';
+
+/** `subvocab demo`: what the package is for. */
+export function demoCommand(): Command {
+  return new Command('demo').description('Show what this is for').addCommand(demoTextCommand());
+}
