@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { indexCommand } from './annIndex.ts';
 import { boundaryCommand } from './boundary.ts';
+import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
 import { opCommand } from './op.ts';
 import { opsCommand } from './ops.ts';
@@ -25,6 +26,7 @@ export function createProgram(): Command {
     .addCommand(samoutCommand())
     .addCommand(tokenizerCommand())
     .addCommand(boundaryCommand())
+    .addCommand(demoCommand())
     .addHelpText(
       'after',
       `
