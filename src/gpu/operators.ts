@@ -1,6 +1,7 @@
 import type { Ops } from '../core/ops/index.ts';
 import { adamW } from './adamW.ts';
 import { add, addBackward } from './add.ts';
+import { cosineTopK } from './cosineTopK.ts';
 import {
   crossEntropy,
   crossEntropyBackward,
@@ -8,6 +9,7 @@ import {
   crossEntropyLogitsBackward,
 } from './crossEntropy.ts';
 import { cummax, cummaxBackward } from './cummax.ts';
+import { driftLoss, driftLossBackward } from './driftLoss.ts';
 import { dropout, dropoutBackward } from './dropout.ts';
 import { embedding, embeddingBackward } from './embedding.ts';
 import { gatedFfn, gatedFfnBackward } from './gatedFfn.ts';
@@ -15,8 +17,10 @@ import { gatherRows, gatherRowsBackward } from './gatherRows.ts';
 import { gelu, geluBackward } from './gelu.ts';
 import { gradientClip, gradientClipFactor } from './gradientClip.ts';
 import { gumbelNoise } from './gumbelNoise.ts';
+import { gumbelTopK, gumbelTopKBackward, gumbelTopKRelaxed } from './gumbelTopK.ts';
 import { hierarchicalAnn, hierarchicalAnnAdd } from './hierarchicalAnn.ts';
 import { hierarchicalAnnSearch } from './hierarchicalAnnSearch.ts';
+import { identityLoss, identityLossBackward } from './identityLoss.ts';
 import { inclusionLoss, inclusionLossBackward } from './inclusionLoss.ts';
 import { kMeans } from './kMeans.ts';
 import { layerNorm, layerNormBackward } from './layerNorm.ts';
@@ -26,6 +30,7 @@ import { maskBySubVocab, maskBySubVocabBackward } from './maskBySubVocab.ts';
 import { matmul, matmulBackward } from './matmul.ts';
 import { maxState, maxStateBackward } from './maxState.ts';
 import { mixHeads, mixHeadsBackward } from './mixHeads.ts';
+import { multiHeadAttention, multiHeadAttentionBackward } from './multiHeadAttention.ts';
 import { poolQuery, poolQueryBackward } from './poolQuery.ts';
 import { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts';
 import { randomBits } from './randomBits.ts';
@@ -33,8 +38,12 @@ import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
 import { sampledCrossEntropy, sampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 import { sampleLogits } from './sampleLogits.ts';
+import { skipTuning, skipTuningBackward } from './skipTuning.ts';
 import { softmax, softmaxBackward } from './softmax.ts';
+import { sparsemax, sparsemaxBackward } from './sparsemax.ts';
+import { splitMinSum } from './splitMinSum.ts';
 import { subVocabHead, subVocabHeadBackward } from './subVocabHead.ts';
+import { surfaceForms } from './surfaceForms.ts';
 import { topK, topKBackward } from './topK.ts';
 
 /** The operators bound to one GPU: what `gpu.ops` is. */
@@ -71,6 +80,9 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     kMeans: (points, k, options) => kMeans(gpu, points, k, options),
     matmul: (a, b, options) => matmul(gpu, a, b, options),
     matmulBackward: (dy, a, b, options) => matmulBackward(gpu, dy, a, b, options),
+    gumbelTopK: (logits, k, options) => gumbelTopK(gpu, logits, k, options),
+    gumbelTopKBackward: (dKHot, logits, k, options) => gumbelTopKBackward(gpu, dKHot, logits, k, options),
+    gumbelTopKRelaxed: (logits, k, options) => gumbelTopKRelaxed(gpu, logits, k, options),
     prefixMask: (logits, words, offsets, prefixes, prefixOffsets, options) =>
       prefixMask(gpu, logits, words, offsets, prefixes, prefixOffsets, options),
     prefixMaskBackward: (dy, words, offsets, prefixes, prefixOffsets, options) =>
@@ -86,8 +98,11 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
       maxStateBackward(gpu, dy, abc, alphas, states, options),
     layerNorm: (x, gamma, beta, options) => layerNorm(gpu, x, gamma, beta, options),
     layerNormBackward: (dy, x, gamma, mean, rstd) => layerNormBackward(gpu, dy, x, gamma, mean, rstd),
+    skipTuning: (u, d, rho, options) => skipTuning(gpu, u, d, rho, options),
+    skipTuningBackward: (dy, u, d, rho, options) => skipTuningBackward(gpu, dy, u, d, rho, options),
     softmax: (x, options) => softmax(gpu, x, options),
     softmaxBackward: (dy, y, options) => softmaxBackward(gpu, dy, y, options),
+    splitMinSum: (n) => splitMinSum(gpu, n),
     gatherRows: (table, ids) => gatherRows(gpu, table, ids),
     gatherRowsBackward: (dy, table, ids) => gatherRowsBackward(gpu, dy, table, ids),
     gelu: (x, options) => gelu(gpu, x, options),
@@ -108,5 +123,18 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     inclusionLoss: (scores, targets, k, options) => inclusionLoss(gpu, scores, targets, k, options),
     inclusionLossBackward: (dLoss, scores, targets, k, count, threshold, rival, options) =>
       inclusionLossBackward(gpu, dLoss, scores, targets, k, count, threshold, rival, options),
+    multiHeadAttention: (q, k, v, options) => multiHeadAttention(gpu, q, k, v, options),
+    multiHeadAttentionBackward: (dy, q, k, v, y, lse, options) =>
+      multiHeadAttentionBackward(gpu, dy, q, k, v, y, lse, options),
+    sparsemax: (x) => sparsemax(gpu, x),
+    sparsemaxBackward: (dy, y) => sparsemaxBackward(gpu, dy, y),
+    identityLoss: (x, goal, options) => identityLoss(gpu, x, goal, options),
+    identityLossBackward: (dLoss, x, goal, options) => identityLossBackward(gpu, dLoss, x, goal, options),
+    driftLoss: (x, table, forms, options) => driftLoss(gpu, x, table, forms, options),
+    driftLossBackward: (dLoss, x, table, forms, count, norm, options) =>
+      driftLossBackward(gpu, dLoss, x, table, forms, count, norm, options),
+    surfaceForms: (words, offsets, pieces, pieceOffsets, ids, costs, options) =>
+      surfaceForms(gpu, words, offsets, pieces, pieceOffsets, ids, costs, options),
+    cosineTopK: (q, table, k) => cosineTopK(gpu, q, table, k),
   };
 }

@@ -3,14 +3,8 @@
 //
 // Fractions are u32 in units of 2^-32 unless a comment says otherwise. The logarithm is Briggs' (1624): multiply by the
 // factors 1 + 2^-i that fit, by shift and add, and sum the logarithms of the factors.
+// @uses lib/leadingZeros.wgsl
 // @uses lib/threefry.wgsl
-
-/// Leading zero bits of x > 0. Up to 24 significant bits convert to f32 exactly, and its exponent is the answer; the
-/// builtin is spelled out in some 20 operations by Dawn's SPIR-V writer.
-fn leadingZeros(x: u32) -> u32 {
-  let exact = select(x, x & 0xffffff00u, x >= 0x1000000u);
-  return 158u - (bitcast<u32>(f32(exact)) >> 23u);
-}
 
 /// floor(t^2 / 2^32) for t < 2^26, from products that fit 32 bits: t = a 2^10 + b.
 fn squareFraction(t: u32) -> u32 {

@@ -34,6 +34,8 @@ export interface SelectionSource {
     readonly file: string;
     readonly entries: Readonly<Record<'count' | 'mark' | 'collect' | 'short', string>>;
   };
+  /** Constants of its kernels. */
+  readonly constants?: Readonly<Record<string, number>>;
   /** The scores, [outer, length, inner]; bound in windows if they are too large for one binding. */
   readonly x: GpuTensor;
   /** Another tensor of the shape of x. */
@@ -420,7 +422,7 @@ class BatchRun {
         w.reads,
         writes,
         { ...w.varying, ...over },
-        { ...constants, ...vector },
+        { ...constants, ...vector, ...this.#source.constants },
       );
     }
   }

@@ -14,7 +14,7 @@ import { type Choice, chooseAdapter, type Family, familyOf, requestAdapter } fro
 import { GpuTensor, type Storage } from './gpuTensor.ts';
 import { BufferPool } from './pool.ts';
 import { type GpuTexture, TexturePool } from './texturePool.ts';
-import { linkWgsl, readWgsl } from './wgsl.ts';
+import { filesOf, linkWgsl, readWgsl } from './wgsl.ts';
 
 const { GPUBufferUsage, GPUMapMode, GPUShaderStage, GPUTextureUsage } = globals as unknown as Pick<
   typeof globalThis,
@@ -136,7 +136,8 @@ export class Gpu implements AsyncDisposable {
     this.#arena = device.createBuffer({ size: arenaBytes, usage: UNIFORM | COPY_DST, label: 'params' });
     this.ops = createOps(this);
     device.lost.then(({ reason, message }) => {
-      if (reason !== 'destroyed') this.#lost = message || reason;
+      // Ours is destroyed on purpose only when it is disposed.
+      if (!this.#disposed) this.#lost = message || reason;
     });
   }
 
@@ -445,13 +446,25 @@ export class Gpu implements AsyncDisposable {
    */
   override(file: string, source: string): Disposable {
     this.#overrides.set(file, source);
-    this.#pipelines.clear();
+    this.#forget(file);
     return {
       [Symbol.dispose]: () => {
+        this.#forget(file);
         this.#overrides.delete(file);
-        this.#pipelines.clear();
       },
     };
+  }
+
+  /** Drop the pipelines whose text comes from a file, at least in part; the others are expensive to make again. */
+  #forget(file: string): void {
+    for (const id of this.#pipelines.keys()) {
+      const own = id.slice(0, id.indexOf(':'));
+      if (filesOf(own, (f) => this.#source(f)).includes(file)) this.#pipelines.delete(id);
+    }
+  }
+
+  #source(file: string): string {
+    return this.#overrides.get(file) ?? readWgsl(file);
   }
 
   /** For specs: behave from now on as after the loss of the device. */
@@ -599,7 +612,7 @@ export class Gpu implements AsyncDisposable {
     const id = `${d.file}:${d.entry}:${JSON.stringify(d.constants ?? {})}:${d.reads?.length ?? 0}:${d.textures?.length ?? 0}`;
     let pipeline = this.#pipelines.get(id);
     if (pipeline === undefined) {
-      const code = linkWgsl(d.file, (file) => this.#overrides.get(file) ?? readWgsl(file));
+      const code = linkWgsl(d.file, (file) => this.#source(file));
       // In a scope of its own: what the compiler says comes before the complaints about the pipeline without it.
       const module = this.#scoped(
         () => this.device.createShaderModule({ code, label: d.file }),

@@ -18,15 +18,16 @@ export function readWgsl(file: string): string {
  * `// @uses lib/x.wgsl` names, once. Declarations are free of order in WGSL, so joining whole files is all it takes.
  */
 export function linkWgsl(file: string, read: (file: string) => string = readWgsl): string {
-  const seen = new Set<string>([file]);
-  const parts = [read(file)];
-  for (let i = 0; i < parts.length; i++) {
-    for (const [, used = ''] of parts[i]!.matchAll(/^\/\/ @uses (\S+)$/gm)) {
-      if (!seen.has(used)) {
-        seen.add(used);
-        parts.push(read(used));
-      }
+  return filesOf(file, read).map(read).join('\n');
+}
+
+/** A kernel's file, and all that it uses. */
+export function filesOf(file: string, read: (file: string) => string = readWgsl): string[] {
+  const files = [file];
+  for (let i = 0; i < files.length; i++) {
+    for (const [, used = ''] of read(files[i]!).matchAll(/^\/\/ @uses (\S+)$/gm)) {
+      if (!files.includes(used)) files.push(used);
     }
   }
-  return parts.join('\n');
+  return files;
 }
