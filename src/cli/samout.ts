@@ -34,7 +34,12 @@ export function samoutCommand(): Command {
         .option('--length <n>', 'predicted positions per row', integer(1), 64)
         .option('--lr <x>', 'learning rate of Adam', number(0), 0.001)
         .option('--max-norm <x>', 'clip the norm of all gradients together', number(0))
-        .option('--save-every <n>', 'steps between checkpoints', integer(1), 100)
+        .option(
+          '--save-every <n>',
+          'steps between checkpoints; there is one every minute, too',
+          integer(1),
+          100,
+        )
         .addOption(twin())
         .addOption(adapter())
         .option('--json', 'one line of JSON per step on stdout')

@@ -188,6 +188,7 @@ async function steps<T extends AnyTensor>(
   try {
     if (trainer.step === 0) await save();
     const started = performance.now();
+    let savedAt = started;
     const first = trainer.step;
     while (trainer.step < options.steps && stopped === undefined) {
       const tokens = await rowsOf(trainer.step);
@@ -200,10 +201,15 @@ async function steps<T extends AnyTensor>(
       appendMetric(metricsPath, metric);
       if (options.json) print(JSON.stringify({ ...metric, tokensPerSecond: Math.round(rate) }));
       const left = ((options.steps - trainer.step) * seconds) / (trainer.step - first);
-      line.show(
-        `step ${trainer.step} of ${options.steps}  loss ${loss.toFixed(4)}  ${bitsPerByte.toFixed(3)} bits/byte  ${rate.toFixed(0)} tokens/s  ${left.toFixed(0)} s left`,
-      );
-      if (trainer.step % options.saveEvery === 0 && trainer.step < options.steps) await save();
+      const told = `step ${trainer.step} of ${options.steps}  loss ${loss.toFixed(4)}  ${bitsPerByte.toFixed(3)} bits/byte  ${rate.toFixed(0)} tokens/s  ${left.toFixed(0)} s left`;
+      line.show(told);
+      const due = trainer.step % options.saveEvery === 0 || performance.now() - savedAt > 60_000;
+      if (due && trainer.step < options.steps) {
+        await save();
+        savedAt = performance.now();
+        // A log file shows no line that is rewritten in place.
+        if (!process.stderr.isTTY && !options.json) say(told);
+      }
     }
     line.clear();
     await save();

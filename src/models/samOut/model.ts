@@ -41,9 +41,25 @@ export function samOutFeatures<T extends AnyTensor>(
   ids: T,
   options: ForwardOptions<T> = {},
 ): { features: T; state: SamOutState<T> } {
+  using x = ops.embedding(p.embedding, ids, { paddingIndex: config.paddingIndex });
+  return samOutLayers(ops, config, p, x, options);
+}
+
+/**
+ * The layers alone, for inputs that are embedded already: from a table of a sub-vocabulary, for instance.
+ * @param inputs [B, T, d]; they stay the caller's
+ * @returns features [B, T, d], and the state after the last position; both are the caller's
+ */
+export function samOutLayers<T extends AnyTensor>(
+  ops: Ops<T>,
+  config: SamOutConfig,
+  p: SamOutParameters<T>,
+  inputs: T,
+  options: ForwardOptions<T> = {},
+): { features: T; state: SamOutState<T> } {
   const { mask, reset, state, dropoutKey, residualScales } = options;
   const carries: T[] = [];
-  let x = ops.embedding(p.embedding, ids, { paddingIndex: config.paddingIndex });
+  let x = inputs;
   for (const [i, layer] of p.layers.entries()) {
     using abc = ops.matmul(x, layer.combined, { transposeB: true });
     const before = state?.layers[i];
@@ -68,7 +84,7 @@ export function samOutFeatures<T extends AnyTensor>(
         : undefined;
     const rho = residualScales?.[i] ?? 1;
     const next = rho === 1 ? ops.add(thinned ?? n, x) : ops.skipTuning(thinned ?? n, x, rho, { mode: 'add' });
-    x[Symbol.dispose]();
+    if (x !== inputs) x[Symbol.dispose]();
     x = next;
   }
   return { features: x, state: stateOf(carries) };
