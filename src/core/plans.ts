@@ -35,6 +35,7 @@ import { planPrefixMask, planPrefixMaskBackward, planPrefixMaskRange } from './o
 import { planRandomBits } from './ops/randomBits.ts';
 import { planSampledCrossEntropy, planSampledCrossEntropyBackward } from './ops/sampledCrossEntropy.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
+import { planScoreInt8 } from './ops/scoreInt8.ts';
 import { planSkipTuning, planSkipTuningBackward } from './ops/skipTuning.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
 import { planSparsemax, planSparsemaxBackward } from './ops/sparsemax.ts';
@@ -103,6 +104,7 @@ export const plans: {
   gelu: planGelu,
   geluBackward: planGeluBackward,
   localIds: planLocalIds,
+  scoreInt8: planScoreInt8,
   maskBySubVocab: planMaskBySubVocab,
   maskBySubVocabBackward: planMaskBySubVocabBackward,
   subVocabHead: planSubVocabHead,

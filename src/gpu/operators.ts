@@ -38,6 +38,7 @@ import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
 import { sampledCrossEntropy, sampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 import { sampleLogits } from './sampleLogits.ts';
+import { scoreInt8 } from './scoreInt8.ts';
 import { skipTuning, skipTuningBackward } from './skipTuning.ts';
 import { softmax, softmaxBackward } from './softmax.ts';
 import { sparsemax, sparsemaxBackward } from './sparsemax.ts';
@@ -108,6 +109,7 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     gelu: (x, options) => gelu(gpu, x, options),
     geluBackward: (dy, x, options) => geluBackward(gpu, dy, x, options),
     localIds: (ids, words) => localIds(gpu, ids, words),
+    scoreInt8: (queries, queryScales, codes, scales) => scoreInt8(gpu, queries, queryScales, codes, scales),
     maskBySubVocab: (logits, words) => maskBySubVocab(gpu, logits, words),
     maskBySubVocabBackward: (dy, words) => maskBySubVocabBackward(gpu, dy, words),
     subVocabHead: (x, table, words, options) => subVocabHead(gpu, x, table, words, options),

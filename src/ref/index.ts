@@ -35,6 +35,7 @@ export { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts
 export { randomBits } from './randomBits.ts';
 export { sampledCrossEntropy, sampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 export { sampleLogits } from './sampleLogits.ts';
+export { scoreInt8 } from './scoreInt8.ts';
 export { skipTuning, skipTuningBackward } from './skipTuning.ts';
 export { softmax, softmaxBackward } from './softmax.ts';
 export { sparsemax, sparsemaxBackward } from './sparsemax.ts';

@@ -30,6 +30,7 @@ import { cases as prefixMask } from './prefixMask.ts';
 import { cases as randomBits } from './randomBits.ts';
 import { cases as sampledCrossEntropy } from './sampledCrossEntropy.ts';
 import { cases as sampleLogits } from './sampleLogits.ts';
+import { cases as scoreInt8 } from './scoreInt8.ts';
 import { cases as skipTuning } from './skipTuning.ts';
 import { cases as softmax } from './softmax.ts';
 import { cases as sparsemax } from './sparsemax.ts';
@@ -67,6 +68,7 @@ export const cases: readonly Case[] = [
   ...gatherRows,
   ...gelu,
   ...localIds,
+  ...scoreInt8,
   ...maskBySubVocab,
   ...subVocabHead,
   ...sampledCrossEntropy,

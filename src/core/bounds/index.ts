@@ -31,6 +31,7 @@ import { judgeMultiHeadAttention, judgeMultiHeadAttentionBackward } from './mult
 import { judgePoolQuery, judgePoolQueryBackward } from './poolQuery.ts';
 import { judgeSampledCrossEntropy, judgeSampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 import { judgeSampleLogits } from './sampleLogits.ts';
+import { judgeScoreInt8 } from './scoreInt8.ts';
 import { judgeSkipTuning, judgeSkipTuningBackward } from './skipTuning.ts';
 import { judgeSoftmax, judgeSoftmaxBackward } from './softmax.ts';
 import { judgeSparsemax, judgeSparsemaxBackward } from './sparsemax.ts';
@@ -74,6 +75,7 @@ const judges: Readonly<Record<string, Judge>> = {
   gumbelTopKRelaxed: judgeGumbelTopKRelaxed,
   lerp: judgeLerp,
   lerpBackward: judgeLerpBackward,
+  scoreInt8: judgeScoreInt8,
   sampleLogits: judgeSampleLogits,
   adamW: judgeAdamW,
   gradientClip: judgeGradientClip,

@@ -68,6 +68,7 @@ import {
   sampledCrossEntropyContract,
 } from './sampledCrossEntropy.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
+import { type ScoreInt8Ops, scoreInt8Contract } from './scoreInt8.ts';
 import { type SkipTuningOps, skipTuningBackwardContract, skipTuningContract } from './skipTuning.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
 import { type SparsemaxOps, sparsemaxBackwardContract, sparsemaxContract } from './sparsemax.ts';
@@ -104,6 +105,7 @@ export interface Ops<T extends AnyTensor>
     GatherRowsOps<T>,
     GeluOps<T>,
     LocalIdsOps<T>,
+    ScoreInt8Ops<T>,
     MaskBySubVocabOps<T>,
     SubVocabHeadOps<T>,
     SampledCrossEntropyOps<T>,
@@ -161,6 +163,7 @@ export const contracts: readonly Contract[] = [
   hierarchicalAnnContract,
   hierarchicalAnnAddContract,
   hierarchicalAnnSearchContract,
+  scoreInt8Contract,
   layerNormContract,
   layerNormBackwardContract,
   softmaxContract,
