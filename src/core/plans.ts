@@ -31,6 +31,7 @@ import { planPrefixMask, planPrefixMaskBackward, planPrefixMaskRange } from './o
 import { planRandomBits } from './ops/randomBits.ts';
 import { planSampledCrossEntropy, planSampledCrossEntropyBackward } from './ops/sampledCrossEntropy.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
+import { planSmoothTopK, planSmoothTopKBackward, planSmoothTopKJvp } from './ops/smoothTopK.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
 import { planSplitMinSum } from './ops/splitMinSum.ts';
 import { planSubVocabHead, planSubVocabHeadBackward } from './ops/subVocabHead.ts';
@@ -89,6 +90,9 @@ export const plans: {
   softmax: planSoftmax,
   softmaxBackward: planSoftmaxBackward,
   splitMinSum: planSplitMinSum,
+  smoothTopK: planSmoothTopK,
+  smoothTopKBackward: planSmoothTopKBackward,
+  smoothTopKJvp: planSmoothTopKJvp,
   gatherRows: planGatherRows,
   gatherRowsBackward: planGatherRowsBackward,
   gelu: planGelu,

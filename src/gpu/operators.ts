@@ -34,6 +34,7 @@ import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
 import { sampledCrossEntropy, sampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 import { sampleLogits } from './sampleLogits.ts';
+import { smoothTopK, smoothTopKBackward, smoothTopKJvp } from './smoothTopK.ts';
 import { softmax, softmaxBackward } from './softmax.ts';
 import { splitMinSum } from './splitMinSum.ts';
 import { subVocabHead, subVocabHeadBackward } from './subVocabHead.ts';
@@ -94,6 +95,9 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     softmax: (x, options) => softmax(gpu, x, options),
     softmaxBackward: (dy, y, options) => softmaxBackward(gpu, dy, y, options),
     splitMinSum: (n) => splitMinSum(gpu, n),
+    smoothTopK: (x, k, options) => smoothTopK(gpu, x, k, options),
+    smoothTopKBackward: (dValues, x, k, options) => smoothTopKBackward(gpu, dValues, x, k, options),
+    smoothTopKJvp: (tangent, x, k, options) => smoothTopKJvp(gpu, tangent, x, k, options),
     gatherRows: (table, ids) => gatherRows(gpu, table, ids),
     gatherRowsBackward: (dy, table, ids) => gatherRowsBackward(gpu, dy, table, ids),
     gelu: (x, options) => gelu(gpu, x, options),

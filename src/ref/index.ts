@@ -31,6 +31,7 @@ export { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts
 export { randomBits } from './randomBits.ts';
 export { sampledCrossEntropy, sampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 export { sampleLogits } from './sampleLogits.ts';
+export { smoothTopK, smoothTopKBackward, smoothTopKJvp } from './smoothTopK.ts';
 export { softmax, softmaxBackward } from './softmax.ts';
 export { splitMinSum, splitMinSumOf } from './splitMinSum.ts';
 export { subVocabHead, subVocabHeadBackward } from './subVocabHead.ts';

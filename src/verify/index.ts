@@ -26,6 +26,7 @@ import { cases as prefixMask } from './prefixMask.ts';
 import { cases as randomBits } from './randomBits.ts';
 import { cases as sampledCrossEntropy } from './sampledCrossEntropy.ts';
 import { cases as sampleLogits } from './sampleLogits.ts';
+import { cases as smoothTopK } from './smoothTopK.ts';
 import { cases as softmax } from './softmax.ts';
 import { cases as splitMinSum } from './splitMinSum.ts';
 import { cases as subVocabHead } from './subVocabHead.ts';
@@ -56,6 +57,7 @@ export const cases: readonly Case[] = [
   ...layerNorm,
   ...softmax,
   ...splitMinSum,
+  ...smoothTopK,
   ...gatherRows,
   ...gelu,
   ...localIds,

@@ -27,6 +27,7 @@ import { judgeMixHeads, judgeMixHeadsBackward } from './mixHeads.ts';
 import { judgePoolQuery, judgePoolQueryBackward } from './poolQuery.ts';
 import { judgeSampledCrossEntropy, judgeSampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 import { judgeSampleLogits } from './sampleLogits.ts';
+import { judgeSmoothTopK, judgeSmoothTopKBackward, judgeSmoothTopKJvp } from './smoothTopK.ts';
 import { judgeSoftmax, judgeSoftmaxBackward } from './softmax.ts';
 import { judgeSubVocabHead, judgeSubVocabHeadBackward } from './subVocabHead.ts';
 
@@ -69,6 +70,9 @@ const judges: Readonly<Record<string, Judge>> = {
   lerp: judgeLerp,
   lerpBackward: judgeLerpBackward,
   sampleLogits: judgeSampleLogits,
+  smoothTopK: judgeSmoothTopK,
+  smoothTopKBackward: judgeSmoothTopKBackward,
+  smoothTopKJvp: judgeSmoothTopKJvp,
   adamW: judgeAdamW,
   gradientClip: judgeGradientClip,
   gradientClipFactor: judgeGradientClip,

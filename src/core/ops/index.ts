@@ -60,6 +60,12 @@ import {
   sampledCrossEntropyContract,
 } from './sampledCrossEntropy.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
+import {
+  type SmoothTopKOps,
+  smoothTopKBackwardContract,
+  smoothTopKContract,
+  smoothTopKJvpContract,
+} from './smoothTopK.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
 import { type SplitMinSumOps, splitMinSumContract } from './splitMinSum.ts';
 import { type SubVocabHeadOps, subVocabHeadBackwardContract, subVocabHeadContract } from './subVocabHead.ts';
@@ -87,6 +93,7 @@ export interface Ops<T extends AnyTensor>
     PrefixMaskOps<T>,
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
+    SmoothTopKOps<T>,
     SoftmaxOps<T>,
     SplitMinSumOps<T>,
     GatherRowsOps<T>,
@@ -145,6 +152,9 @@ export const contracts: readonly Contract[] = [
   layerNormBackwardContract,
   softmaxContract,
   softmaxBackwardContract,
+  smoothTopKContract,
+  smoothTopKBackwardContract,
+  smoothTopKJvpContract,
   splitMinSumContract,
   gatherRowsContract,
   gatherRowsBackwardContract,
