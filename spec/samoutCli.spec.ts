@@ -1,11 +1,20 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readSafetensors, safetensorsChunks } from '../src/core/formats/safetensors.ts';
-import type { Tensor } from '../src/core/tensor.ts';
-import { type Finished, inProcess } from './support/cli.ts';
+import { type Tensor, tensor } from '../src/core/tensor.ts';
+import { type Finished, inProcess, subvocab } from './support/cli.ts';
 
 // Plan: the commands as people type them, on the reference twin and small sizes. A run that is stopped and resumed, by
 // Ctrl-C or by a kill, gives the losses and the files of an unbroken one, byte for byte; checkpoints of PyTorch go in and
@@ -132,6 +141,77 @@ describe('train', () => {
     expect(existsSync(at('x/checkpoint.safetensors'))).toBe(false);
   });
 
+  const stepOf = (out: string): number => {
+    const bytes = new Uint8Array(readFileSync(at(`${out}/checkpoint.safetensors`)));
+    return Number(readSafetensors(bytes).metadata.get('step'));
+  };
+
+  test('a run that diverges stops, and the last good checkpoint stays', async () => {
+    const args = [...training, '--steps', '20', '--save-every', '1', '--lr', '1e15', '--out', 'diverged'];
+    const { code, stderr } = await run(...args);
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringMatching(/the loss (of|after) step \d+ is (NaN|Infinity)/),
+    ]);
+    const kept = stepOf('diverged');
+    expect(stderr).toContain(`diverged has the checkpoint of step ${kept}; to go on from there`);
+    // What was kept is good: its loss on any text is a number.
+    const json = await ok('eval', '--model', 'diverged', '--text', 'text.txt', '--twin', 'ref', '--json');
+    expect(JSON.parse(json).nats).toBeGreaterThan(0);
+  });
+
+  test('a full disk ends the run with the reason, and nothing is lost', async () => {
+    await ok(...training, '--steps', '3', '--out', 'full');
+    const before = readFileSync(at('full/checkpoint.safetensors'));
+    for (const [file, save] of [
+      ['metrics.jsonl', '100'],
+      ['model.safetensors', '1'],
+    ] as const) {
+      const out = `full-${file}`;
+      mkdirSync(at(out));
+      symlinkSync('/dev/full', at(join(out, file)));
+      const args = ['train', '--resume', 'full', '--out', out, '--steps', '6', '--save-every', save];
+      const { code, stderr } = await run(...args, '--twin', 'ref');
+      expect([code, stderr]).toEqual([2, expect.stringMatching(/cannot write .*(ENOSPC|no space)/i)]);
+      expect(existsSync(at(join(out, 'checkpoint.safetensors')))).toBe(false);
+    }
+    expect(readFileSync(at('full/checkpoint.safetensors')).equals(before)).toBe(true);
+  });
+
+  test('a lost device ends the run with code 3; resumed, it gives what an unbroken one gives', async () => {
+    // The device is destroyed from outside at its 400th submission.
+    writeFileSync(
+      at('destroy.mjs'),
+      `import { globals } from ${JSON.stringify(join(root, 'node_modules/webgpu/index.js'))};
+       const { requestDevice } = globals.GPUAdapter.prototype;
+       const { submit } = globals.GPUQueue.prototype;
+       globals.GPUAdapter.prototype.requestDevice = async function (...args) {
+         const device = await requestDevice.apply(this, args);
+         let n = 0;
+         globals.GPUQueue.prototype.submit = function (...buffers) {
+           submit.apply(this, buffers);
+           if (++n === 400) device.destroy();
+         };
+         return device;
+       };`,
+    );
+    const size = ['--width', '8', '--layers', '1', '--heads', '1', '--batch', '2', '--length', '8'];
+    const args = ['samout', 'train', '--text', 'text.txt', ...size, '--steps', '60', '--save-every', '3'];
+    const lost = await subvocab([...args, '--out', 'lost'], {
+      cwd: folder,
+      shell: `"$1" --import ./destroy.mjs "\${@:2}"`,
+    });
+    expect([lost.code, lost.stderr]).toEqual([3, expect.stringContaining('the GPU was lost')]);
+    const kept = stepOf('lost');
+    expect(kept).toBeGreaterThan(0);
+    expect(lost.stderr).toContain(`lost has the checkpoint of step ${kept}`);
+    const resumed = ['samout', 'train', '--resume', 'lost', '--out', 'lost', '--steps', String(kept + 4)];
+    expect(await subvocab(resumed, { cwd: folder })).toMatchObject({ code: 0 });
+    const short = args.map((a) => (a === '60' ? String(kept + 4) : a));
+    expect(await subvocab([...short, '--out', 'unbroken'], { cwd: folder })).toMatchObject({ code: 0 });
+    same('lost', 'unbroken');
+  });
+
   test('a damaged checkpoint is refused with the reason', async () => {
     await ok(...training, '--steps', '2', '--out', 'damaged');
     truncateSync(at('damaged/checkpoint.safetensors'), 5000);
@@ -183,6 +263,16 @@ describe('generate and eval', () => {
     expect([code, stderr]).toEqual([2, expect.stringContaining('Allowed choices are none, heal-1, heal-n')]);
   });
 
+  test('Skip-Tuning: 1 changes no bit, other scales do', async () => {
+    const of = async (...args: string[]): Promise<number> =>
+      JSON.parse(
+        await ok('eval', '--model', 'whole', '--text', 'text.txt', '--json', '--twin', 'ref', ...args),
+      ).nats;
+    const plain = await of();
+    expect(await of('--skip-bottom', '1', '--skip-top', '1')).toBe(plain);
+    expect(await of('--skip-bottom', '0.8')).not.toBe(plain);
+  });
+
   test('bits per byte of the training text are below those of noise', async () => {
     writeFileSync(at('noise.txt'), 'q#Z@ 7xK!~ %vW^ 0j&* '.repeat(20));
     const of = async (text: string): Promise<number> =>
@@ -206,6 +296,9 @@ describe('exchange with PyTorch', () => {
     );
     write('ids.safetensors', [['ids', all.get('ids')!]]);
     write('tokens.safetensors', [['tokens', all.get('tokens')!]]);
+    write('none.safetensors', [['ids', tensor([2, 0], new Int32Array(0))]]);
+    write('far.safetensors', [['ids', tensor([1, 2], Int32Array.of(5, 300))]]);
+    write('single.safetensors', [['tokens', tensor([1, 2, 1], Int32Array.of(5, 6))]]);
   });
 
   test('logits of a checkpoint, at once and token by token, bit for bit the same', async () => {
@@ -247,6 +340,20 @@ describe('exchange with PyTorch', () => {
     );
   });
 
+  test('rows of one token have nothing to predict', async () => {
+    const args = [
+      'fit',
+      '--checkpoint',
+      'torch.safetensors',
+      '--tokens',
+      'single.safetensors',
+      '--steps',
+      '1',
+    ];
+    const { code, stderr } = await run(...args, '--out', 'x.safetensors', '--twin', 'ref');
+    expect([code, stderr]).toEqual([2, expect.stringContaining('tokens have shape [2, 1]')]);
+  });
+
   test.each([
     [['--checkpoint', 'ids.safetensors'], 'there is no matrix em.weight'],
     [
@@ -259,6 +366,8 @@ describe('exchange with PyTorch', () => {
     ],
     [['--checkpoint', 'torch.safetensors', '--config', 'nonsense'], '--config is not JSON'],
     [['--checkpoint', 'gone.safetensors'], 'gone.safetensors'],
+    [['--checkpoint', 'torch.safetensors', '--ids', 'none.safetensors'], 'has shape [2, 0]'],
+    [['--checkpoint', 'torch.safetensors', '--ids', 'far.safetensors'], 'id 300 at element 1 is outside'],
   ])('%j is refused', async (args, message) => {
     const { code, stderr } = await run(
       'logits',

@@ -140,6 +140,8 @@ function program(w: Work): { inputs: jax.Array[]; once: () => jax.Array[]; note?
       const seed = jax.random.key(w.seed);
       return { inputs: [seed], once: () => [jax.random.gumbel(seed.ref, [w.n])] };
     }
+    case 'samOutTrain':
+    case 'samOutStep':
     case 'cummax':
       return null;
   }

@@ -239,6 +239,8 @@ export function onnxWork(w: Work): OnnxWork | null {
     }
     case 'randomBits':
     case 'gumbelNoise':
+    case 'samOutTrain':
+    case 'samOutStep':
       return null;
   }
 }

@@ -4,6 +4,7 @@ import type { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
 import '@tensorflow/tfjs-backend-webgpu';
 import type { Peer, Prepared, Result, Work } from '../support/work.ts';
 import { peerFolder, versionOf } from './environment.ts';
+import { samOutSteps } from './tfjsSamOut.ts';
 
 type Backend = 'webgpu' | 'wasm' | 'cpu';
 
@@ -16,6 +17,18 @@ export function tfjs(backend: Backend): Peer {
     async prepare(work) {
       setWasmPaths(`${peerFolder}@tensorflow/tfjs-backend-wasm/dist/`);
       await use(backend);
+      if (work.kind === 'samOutTrain' || work.kind === 'samOutStep') {
+        const model = await samOutSteps(work, () => use(backend));
+        return {
+          note: 'written with its operators; the running maximum in log2(length) steps of slice, maximum, concat',
+          async run() {
+            await use(backend);
+            await model.run();
+          },
+          read: model.read,
+          dispose: model.dispose,
+        };
+      }
       const compute = program(work);
       if (compute === null) return null;
       let last: tf.Tensor[] = [];
@@ -141,6 +154,8 @@ function program(w: Work): { inputs: tf.Tensor[]; once: () => tf.Tensor[] } | nu
     case 'gumbelNoise':
       return { inputs: [], once: () => [gumbel(w.n)] };
     case 'randomBits':
+    case 'samOutTrain':
+    case 'samOutStep':
       return null;
   }
 }

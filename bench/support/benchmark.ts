@@ -1,6 +1,7 @@
 import type { Verdict } from '../../src/core/bounds.ts';
 import type { Tensor } from '../../src/core/tensor.ts';
 import type { Gpu, GpuTensor } from '../../src/gpu/index.ts';
+import type { Participant } from './participants.ts';
 import type { Result, Work } from './work.ts';
 
 /**
@@ -40,6 +41,11 @@ export interface Benchmark {
   /** How its outputs are judged, where they are not those of the operator. */
   naiveCheck?(outputs: Readonly<Record<string, Tensor>>): Verdict;
   readonly peers?: readonly PeerWork[];
+  /** A whole model in place of an operator: what must come out, and who does it on the GPU. */
+  readonly model?: {
+    want(): Promise<Record<string, Tensor>>;
+    ours(gpu: Gpu, want: Readonly<Record<string, Tensor>>): Promise<Participant>;
+  };
 }
 
 /** What peers do for a benchmark, and how their results are judged. */

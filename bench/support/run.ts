@@ -100,7 +100,7 @@ const patience = 1;
 export async function runBenchmark(b: Benchmark, c: Context): Promise<Row> {
   const when = new Date().toISOString();
   c.say(`${b.op}${b.label ? `, ${b.label}` : ''} ${b.shape}`);
-  const task = makeTask(b);
+  const task = b.model === undefined ? makeTask(b) : await modelTask(b);
   const entries: Entry[] = [];
   const ready: { p: Participant; firstMs: number; before: Judged }[] = [];
   const prepare = async (
@@ -152,7 +152,7 @@ export async function runBenchmark(b: Benchmark, c: Context): Promise<Row> {
   if (c.gpu !== undefined) {
     const gpu = c.gpu;
     await prepare({ name: 'subvocab', version: '', role: 'ours', kind: 'webgpu' }, async () =>
-      ours(gpu, task),
+      b.model === undefined ? ours(gpu, task) : b.model.ours(gpu, task.want),
     );
     const plain = naive(gpu, task);
     if (plain !== undefined) await prepare(plain, async () => plain);
@@ -219,6 +219,13 @@ export async function runBenchmark(b: Benchmark, c: Context): Promise<Row> {
     entries: sorted(entries),
   };
   return { ...row, ...compare(valid, c, entries) };
+}
+
+/** A model makes its own inputs; its answers are those of the reference. */
+async function modelTask(b: Benchmark): Promise<Task> {
+  const before = performance.now();
+  const want = await b.model!.want();
+  return { benchmark: b, inputs: {}, want, sampleInputs: {}, refMs: performance.now() - before };
 }
 
 /** The least time that the roofs allow: by traffic or by arithmetic, whichever is more. */

@@ -42,6 +42,24 @@ export type Work =
   | { readonly kind: 'randomBits'; seed: number; n: number }
   /** n numbers of the standard Gumbel distribution, by whatever generator the participant has. */
   | { readonly kind: 'gumbelNoise'; seed: number; n: number }
+  /**
+   * Steps of Adam with PyTorch's defaults on one batch [batch, length + 1]: the model of docs/samOut.md. `start` gives the
+   * parameters in the order of `listParameters`, weights [out, in]. The result is the loss of the first step.
+   */
+  | ({
+      readonly kind: 'samOutTrain';
+      batch: number;
+      length: number;
+      tokens: Int32Array;
+      start(): Promise<Float32Array[]>;
+    } & SamOutSizes)
+  /** The `count` most probable tokens, one after another, after the prompt; reading the prompt is not timed. */
+  | ({
+      readonly kind: 'samOutStep';
+      count: number;
+      prompt: Int32Array;
+      start(): Promise<Float32Array[]>;
+    } & SamOutSizes)
   /** Exact search: the k greatest inner products of each query with the base vectors. */
   | {
       readonly kind: 'flatSearch';
@@ -53,6 +71,14 @@ export type Work =
       /** [dim, count] */
       baseT: Float32Array;
     };
+
+/** A SamOut model without options, 8 heads, which do nothing. */
+export interface SamOutSizes {
+  readonly vocabulary: number;
+  readonly width: number;
+  readonly layers: number;
+  readonly paddingIndex: number;
+}
 
 /** Host arrays that a participant hands back. */
 export type Result = readonly (Float32Array | Int32Array | Uint32Array)[];

@@ -2,12 +2,15 @@ import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { indexCommand } from './annIndex.ts';
 import { boundaryCommand } from './boundary.ts';
+import { demoCommand } from './demo.ts';
+import { sampleCommand } from './demoText.ts';
 import { doctorCommand } from './doctor.ts';
 import { opCommand } from './op.ts';
 import { opsCommand } from './ops.ts';
 import { samoutCommand } from './samout.ts';
 import { tokenizerCommand } from './tokenizer.ts';
 import { verifyCommand } from './verify.ts';
+import { zettCommand } from './zett.ts';
 
 /** The `subvocab` command with all its commands, one file each. They load what they need when they run. */
 export function createProgram(): Command {
@@ -24,7 +27,10 @@ export function createProgram(): Command {
     .addCommand(indexCommand())
     .addCommand(samoutCommand())
     .addCommand(tokenizerCommand())
+    .addCommand(zettCommand())
     .addCommand(boundaryCommand())
+    .addCommand(demoCommand())
+    .addCommand(sampleCommand())
     .addHelpText(
       'after',
       `

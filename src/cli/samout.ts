@@ -34,7 +34,12 @@ export function samoutCommand(): Command {
         .option('--length <n>', 'predicted positions per row', integer(1), 64)
         .option('--lr <x>', 'learning rate of Adam', number(0), 0.001)
         .option('--max-norm <x>', 'clip the norm of all gradients together', number(0))
-        .option('--save-every <n>', 'steps between checkpoints', integer(1), 100)
+        .option(
+          '--save-every <n>',
+          'steps between checkpoints; there is one every minute, too',
+          integer(1),
+          100,
+        )
         .addOption(twin())
         .addOption(adapter())
         .option('--json', 'one line of JSON per step on stdout')
@@ -66,6 +71,8 @@ export function samoutCommand(): Command {
         .requiredOption('--model <folder>', 'a folder that train wrote')
         .requiredOption('--text <file>', 'a text file, UTF-8')
         .option('--tokenizer <file>', "a tokenizer.json in place of the folder's")
+        .option('--skip-bottom <x>', 'Skip-Tuning: scale of the last residual input', number(0), 1)
+        .option('--skip-top <x>', 'Skip-Tuning: scale of the first residual input', number(0), 1)
         .addOption(twin())
         .addOption(adapter())
         .option('--json', 'print JSON')

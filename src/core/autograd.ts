@@ -68,6 +68,11 @@ export class Tape<T extends AnyTensor> implements Disposable {
     return new Var(value, false);
   }
 
+  /** Hand a tensor over: it is disposed with the tape. */
+  adopt(value: T): void {
+    this.#owned.add(value);
+  }
+
   /**
    * Gradients of a scalar with respect to parameters, in their order. One that the scalar does not depend on gets zeros.
    * @throws ArgumentError if the loss is not a scalar

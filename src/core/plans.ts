@@ -1,5 +1,6 @@
 import { planAdamW } from './ops/adamW.ts';
 import { planAdd, planAddBackward } from './ops/add.ts';
+import { planCosineTopK } from './ops/cosineTopK.ts';
 import {
   planCrossEntropy,
   planCrossEntropyBackward,
@@ -7,6 +8,7 @@ import {
   planCrossEntropyLogitsBackward,
 } from './ops/crossEntropy.ts';
 import { planCummax, planCummaxBackward } from './ops/cummax.ts';
+import { planDriftLoss, planDriftLossBackward } from './ops/driftLoss.ts';
 import { planDropout, planDropoutBackward } from './ops/dropout.ts';
 import { planEmbedding, planEmbeddingBackward } from './ops/embedding.ts';
 import { planGatedFfn, planGatedFfnBackward } from './ops/gatedFfn.ts';
@@ -16,6 +18,7 @@ import { planGradientClip, planGradientClipFactor } from './ops/gradientClip.ts'
 import { planGumbelNoise } from './ops/gumbelNoise.ts';
 import { planGumbelTopK, planGumbelTopKBackward, planGumbelTopKRelaxed } from './ops/gumbelTopK.ts';
 import { planAnnAdd, planAnnSearch, planHierarchicalAnn } from './ops/hierarchicalAnn.ts';
+import { planIdentityLoss, planIdentityLossBackward } from './ops/identityLoss.ts';
 import { planInclusionLoss, planInclusionLossBackward } from './ops/inclusionLoss.ts';
 import type { Ops } from './ops/index.ts';
 import { planKMeans } from './ops/kMeans.ts';
@@ -26,15 +29,20 @@ import { planMaskBySubVocab, planMaskBySubVocabBackward } from './ops/maskBySubV
 import { planMatmul, planMatmulBackward } from './ops/matmul.ts';
 import { planMaxState, planMaxStateBackward } from './ops/maxState.ts';
 import { planMixHeads, planMixHeadsBackward } from './ops/mixHeads.ts';
+import { planMultiHeadAttention, planMultiHeadAttentionBackward } from './ops/multiHeadAttention.ts';
 import { planPoolQuery, planPoolQueryBackward } from './ops/poolQuery.ts';
 import { planPrefixMask, planPrefixMaskBackward, planPrefixMaskRange } from './ops/prefixMask.ts';
 import { planRandomBits } from './ops/randomBits.ts';
 import { planSampledCrossEntropy, planSampledCrossEntropyBackward } from './ops/sampledCrossEntropy.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
+import { planScoreInt8 } from './ops/scoreInt8.ts';
+import { planSkipTuning, planSkipTuningBackward } from './ops/skipTuning.ts';
 import { planSmoothTopK, planSmoothTopKBackward, planSmoothTopKJvp } from './ops/smoothTopK.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
+import { planSparsemax, planSparsemaxBackward } from './ops/sparsemax.ts';
 import { planSplitMinSum } from './ops/splitMinSum.ts';
 import { planSubVocabHead, planSubVocabHeadBackward } from './ops/subVocabHead.ts';
+import { planSurfaceForms } from './ops/surfaceForms.ts';
 import { planTopK, planTopKBackward } from './ops/topK.ts';
 import type { AnyTensor } from './tensor.ts';
 
@@ -87,6 +95,8 @@ export const plans: {
   mixHeadsBackward: planMixHeadsBackward,
   layerNorm: planLayerNorm,
   layerNormBackward: planLayerNormBackward,
+  skipTuning: planSkipTuning,
+  skipTuningBackward: planSkipTuningBackward,
   softmax: planSoftmax,
   softmaxBackward: planSoftmaxBackward,
   splitMinSum: planSplitMinSum,
@@ -98,6 +108,7 @@ export const plans: {
   gelu: planGelu,
   geluBackward: planGeluBackward,
   localIds: planLocalIds,
+  scoreInt8: planScoreInt8,
   maskBySubVocab: planMaskBySubVocab,
   maskBySubVocabBackward: planMaskBySubVocabBackward,
   subVocabHead: planSubVocabHead,
@@ -108,4 +119,14 @@ export const plans: {
   poolQueryBackward: planPoolQueryBackward,
   inclusionLoss: planInclusionLoss,
   inclusionLossBackward: planInclusionLossBackward,
+  multiHeadAttention: planMultiHeadAttention,
+  multiHeadAttentionBackward: planMultiHeadAttentionBackward,
+  sparsemax: planSparsemax,
+  sparsemaxBackward: planSparsemaxBackward,
+  identityLoss: planIdentityLoss,
+  identityLossBackward: planIdentityLossBackward,
+  driftLoss: planDriftLoss,
+  driftLossBackward: planDriftLossBackward,
+  surfaceForms: planSurfaceForms,
+  cosineTopK: planCosineTopK,
 };

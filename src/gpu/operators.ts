@@ -1,6 +1,7 @@
 import type { Ops } from '../core/ops/index.ts';
 import { adamW } from './adamW.ts';
 import { add, addBackward } from './add.ts';
+import { cosineTopK } from './cosineTopK.ts';
 import {
   crossEntropy,
   crossEntropyBackward,
@@ -8,6 +9,7 @@ import {
   crossEntropyLogitsBackward,
 } from './crossEntropy.ts';
 import { cummax, cummaxBackward } from './cummax.ts';
+import { driftLoss, driftLossBackward } from './driftLoss.ts';
 import { dropout, dropoutBackward } from './dropout.ts';
 import { embedding, embeddingBackward } from './embedding.ts';
 import { gatedFfn, gatedFfnBackward } from './gatedFfn.ts';
@@ -18,6 +20,7 @@ import { gumbelNoise } from './gumbelNoise.ts';
 import { gumbelTopK, gumbelTopKBackward, gumbelTopKRelaxed } from './gumbelTopK.ts';
 import { hierarchicalAnn, hierarchicalAnnAdd } from './hierarchicalAnn.ts';
 import { hierarchicalAnnSearch } from './hierarchicalAnnSearch.ts';
+import { identityLoss, identityLossBackward } from './identityLoss.ts';
 import { inclusionLoss, inclusionLossBackward } from './inclusionLoss.ts';
 import { kMeans } from './kMeans.ts';
 import { layerNorm, layerNormBackward } from './layerNorm.ts';
@@ -27,6 +30,7 @@ import { maskBySubVocab, maskBySubVocabBackward } from './maskBySubVocab.ts';
 import { matmul, matmulBackward } from './matmul.ts';
 import { maxState, maxStateBackward } from './maxState.ts';
 import { mixHeads, mixHeadsBackward } from './mixHeads.ts';
+import { multiHeadAttention, multiHeadAttentionBackward } from './multiHeadAttention.ts';
 import { poolQuery, poolQueryBackward } from './poolQuery.ts';
 import { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts';
 import { randomBits } from './randomBits.ts';
@@ -34,10 +38,14 @@ import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
 import { sampledCrossEntropy, sampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 import { sampleLogits } from './sampleLogits.ts';
+import { scoreInt8 } from './scoreInt8.ts';
+import { skipTuning, skipTuningBackward } from './skipTuning.ts';
 import { smoothTopK, smoothTopKBackward, smoothTopKJvp } from './smoothTopK.ts';
 import { softmax, softmaxBackward } from './softmax.ts';
+import { sparsemax, sparsemaxBackward } from './sparsemax.ts';
 import { splitMinSum } from './splitMinSum.ts';
 import { subVocabHead, subVocabHeadBackward } from './subVocabHead.ts';
+import { surfaceForms } from './surfaceForms.ts';
 import { topK, topKBackward } from './topK.ts';
 
 /** The operators bound to one GPU: what `gpu.ops` is. */
@@ -92,6 +100,8 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
       maxStateBackward(gpu, dy, abc, alphas, states, options),
     layerNorm: (x, gamma, beta, options) => layerNorm(gpu, x, gamma, beta, options),
     layerNormBackward: (dy, x, gamma, mean, rstd) => layerNormBackward(gpu, dy, x, gamma, mean, rstd),
+    skipTuning: (u, d, rho, options) => skipTuning(gpu, u, d, rho, options),
+    skipTuningBackward: (dy, u, d, rho, options) => skipTuningBackward(gpu, dy, u, d, rho, options),
     softmax: (x, options) => softmax(gpu, x, options),
     softmaxBackward: (dy, y, options) => softmaxBackward(gpu, dy, y, options),
     splitMinSum: (n) => splitMinSum(gpu, n),
@@ -103,6 +113,7 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     gelu: (x, options) => gelu(gpu, x, options),
     geluBackward: (dy, x, options) => geluBackward(gpu, dy, x, options),
     localIds: (ids, words) => localIds(gpu, ids, words),
+    scoreInt8: (queries, queryScales, codes, scales) => scoreInt8(gpu, queries, queryScales, codes, scales),
     maskBySubVocab: (logits, words) => maskBySubVocab(gpu, logits, words),
     maskBySubVocabBackward: (dy, words) => maskBySubVocabBackward(gpu, dy, words),
     subVocabHead: (x, table, words, options) => subVocabHead(gpu, x, table, words, options),
@@ -118,5 +129,18 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     inclusionLoss: (scores, targets, k, options) => inclusionLoss(gpu, scores, targets, k, options),
     inclusionLossBackward: (dLoss, scores, targets, k, count, threshold, rival, options) =>
       inclusionLossBackward(gpu, dLoss, scores, targets, k, count, threshold, rival, options),
+    multiHeadAttention: (q, k, v, options) => multiHeadAttention(gpu, q, k, v, options),
+    multiHeadAttentionBackward: (dy, q, k, v, y, lse, options) =>
+      multiHeadAttentionBackward(gpu, dy, q, k, v, y, lse, options),
+    sparsemax: (x) => sparsemax(gpu, x),
+    sparsemaxBackward: (dy, y) => sparsemaxBackward(gpu, dy, y),
+    identityLoss: (x, goal, options) => identityLoss(gpu, x, goal, options),
+    identityLossBackward: (dLoss, x, goal, options) => identityLossBackward(gpu, dLoss, x, goal, options),
+    driftLoss: (x, table, forms, options) => driftLoss(gpu, x, table, forms, options),
+    driftLossBackward: (dLoss, x, table, forms, count, norm, options) =>
+      driftLossBackward(gpu, dLoss, x, table, forms, count, norm, options),
+    surfaceForms: (words, offsets, pieces, pieceOffsets, ids, costs, options) =>
+      surfaceForms(gpu, words, offsets, pieces, pieceOffsets, ids, costs, options),
+    cosineTopK: (q, table, k) => cosineTopK(gpu, q, table, k),
   };
 }

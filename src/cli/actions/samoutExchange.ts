@@ -23,6 +23,12 @@ export async function logits(
   checkOutputs(command, [options.out]);
   const { config, parameters } = readCheckpoint(command, options);
   const ids = take(command, options.ids, 'ids', 2);
+  if (ids.size === 0) {
+    throw new ArgumentError(
+      command,
+      `ids in ${options.ids} has shape ${show(ids.shape)}; there must be a sequence of at least one id`,
+    );
+  }
   await withBackend(command, options, async (backend) => {
     using model = new SamOut(backend, config, parameters);
     const result = options.incremental ? await stepByStep(model, ids) : await allAtOnce(model, ids);

@@ -2,16 +2,16 @@ import { createHash } from 'node:crypto';
 import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Backend } from '../../core/backend.ts';
-import { ArgumentError } from '../../core/errors.ts';
+import { ArgumentError, FileError } from '../../core/errors.ts';
 import { writeFiles } from '../../core/formats/files.ts';
 import { foldIn, key } from '../../core/key.ts';
-import type { AnyTensor } from '../../core/tensor.ts';
+import type { AnyTensor, Tensor } from '../../core/tensor.ts';
 import type { Tokenizer } from '../../core/tokenizers/tokenizer.ts';
 import { samOutConfig } from '../../models/samOut/config.ts';
 import { SamOut } from '../../models/samOut/model.ts';
 import { initialParameters, parameterCount } from '../../models/samOut/parameters.ts';
 import { randomRows } from '../../models/samOut/rows.ts';
-import { SamOutTrainer } from '../../models/samOut/trainer.ts';
+import { DivergedError, SamOutTrainer } from '../../models/samOut/trainer.ts';
 import { print, progress, say } from '../frame.ts';
 import { type TwinOptions, withBackend } from './backends.ts';
 import { lossCurve, type Metric } from './lossCurve.ts';
@@ -142,13 +142,27 @@ async function steps<T extends AnyTensor>(
   const metrics = readMetrics(options.resume).filter((m) => m.step <= trainer.step);
   await writeFiles(command, [{ path: metricsPath, chunks: metrics.map((m) => `${JSON.stringify(m)}\n`) }]);
   const line = progress();
-  let fresh = true;
+  // Windows of the text at places drawn from the seed and the step alone, so that a resumed run agrees.
+  const rowsOf = (step: number): Promise<Tensor> => {
+    const place = foldIn(foldIn(key(run.seed), 0x7465_7874), step);
+    return randomRows(backend, place, ids, run.batch, run.length);
+  };
+  let saved = options.resume === options.out ? trainer.step : -1;
   const save = async (): Promise<void> => {
+    if (saved === trainer.step) return;
+    // The loss of a step is that of the parameters before it: whether the step itself was good, only the next loss says.
+    const next = await trainer.loss(await rowsOf(trainer.step));
+    if (!Number.isFinite(next)) {
+      throw new DivergedError(
+        command,
+        `the loss after step ${trainer.step} is ${next}, so it was not saved; lower --lr, or set --max-norm`,
+      );
+    }
     const stored = { config: model.config, parameters: await model.read(), tokenizer };
     const state = await trainer.state();
     const curve = metrics.length > 1 ? await lossCurve(metrics) : undefined;
     await writeFiles(command, [
-      ...(fresh ? tokenizerFiles(options.out, tokenizer) : []),
+      ...(saved < 0 ? tokenizerFiles(options.out, tokenizer) : []),
       checkpointFile(options.out, stored, state, run),
       modelFile(options.out, stored),
       ...(curve === undefined
@@ -158,7 +172,7 @@ async function steps<T extends AnyTensor>(
             { path: join(options.out, 'loss.html'), chunks: [curve.html] },
           ]),
     ]);
-    fresh = false;
+    saved = trainer.step;
   };
 
   // Ctrl-C ends the run after the step at hand, with a checkpoint; a second one ends it at once.
@@ -174,27 +188,37 @@ async function steps<T extends AnyTensor>(
   try {
     if (trainer.step === 0) await save();
     const started = performance.now();
+    let savedAt = started;
     const first = trainer.step;
     while (trainer.step < options.steps && stopped === undefined) {
-      // Drawn from the seed and the step alone, so that a resumed run agrees.
-      const place = foldIn(foldIn(key(run.seed), 0x7465_7874), trainer.step);
-      const tokens = await randomRows(backend, place, ids, run.batch, run.length);
+      const tokens = await rowsOf(trainer.step);
       const { loss, count } = await trainer.train(tokens);
       const bitsPerByte = loss / Math.LN2 / bytesPerToken;
       const seconds = (performance.now() - started) / 1000;
       const rate = (count * (trainer.step - first)) / seconds;
       const metric: Metric = { step: trainer.step, loss, bitsPerByte };
       metrics.push(metric);
-      appendFileSync(metricsPath, `${JSON.stringify(metric)}\n`);
+      appendMetric(metricsPath, metric);
       if (options.json) print(JSON.stringify({ ...metric, tokensPerSecond: Math.round(rate) }));
       const left = ((options.steps - trainer.step) * seconds) / (trainer.step - first);
-      line.show(
-        `step ${trainer.step} of ${options.steps}  loss ${loss.toFixed(4)}  ${bitsPerByte.toFixed(3)} bits/byte  ${rate.toFixed(0)} tokens/s  ${left.toFixed(0)} s left`,
-      );
-      if (trainer.step % options.saveEvery === 0 && trainer.step < options.steps) await save();
+      const told = `step ${trainer.step} of ${options.steps}  loss ${loss.toFixed(4)}  ${bitsPerByte.toFixed(3)} bits/byte  ${rate.toFixed(0)} tokens/s  ${left.toFixed(0)} s left`;
+      line.show(told);
+      const due = trainer.step % options.saveEvery === 0 || performance.now() - savedAt > 60_000;
+      if (due && trainer.step < options.steps) {
+        await save();
+        savedAt = performance.now();
+        // A log file shows no line that is rewritten in place.
+        if (!process.stderr.isTTY && !options.json) say(told);
+      }
     }
     line.clear();
     await save();
+  } catch (error) {
+    line.clear();
+    if (saved >= 0) {
+      say(`${options.out} has the checkpoint of step ${saved}; to go on from there: ${again(options)}`);
+    }
+    throw error;
   } finally {
     process.removeListener('SIGINT', stop);
     process.removeListener('SIGTERM', stop);
@@ -204,11 +228,15 @@ async function steps<T extends AnyTensor>(
     `step ${trainer.step}: loss ${last?.loss.toFixed(4)}, ${last?.bitsPerByte.toFixed(3)} bits per byte; wrote ${options.out}`,
   );
   if (stopped !== undefined) {
-    say(
-      `continue with: subvocab samout train --resume ${options.out} --out ${options.out} --steps ${options.steps}`,
-    );
+    say(`continue with: ${again(options)}`);
     process.exitCode = stopped === 'SIGINT' ? 130 : 143;
   }
+}
+
+/** The command that continues a run. */
+function again({ out, steps, twin, adapter }: TrainCommandOptions): string {
+  const where = `${twin === 'ref' ? ' --twin ref' : ''}${adapter === undefined ? '' : ` --adapter ${adapter}`}`;
+  return `subvocab samout train --resume ${out} --out ${out} --steps ${steps}${where}`;
 }
 
 /** All texts as one sequence of ids, each with the id that begins a text in front; and how many bytes they are. */
@@ -231,6 +259,14 @@ function readTexts(tokenizer: Tokenizer, paths: readonly string[]): { ids: Int32
     at += p.length;
   }
   return { ids, bytes };
+}
+
+function appendMetric(path: string, metric: Metric): void {
+  try {
+    appendFileSync(path, `${JSON.stringify(metric)}\n`);
+  } catch (error) {
+    throw new FileError(command, `cannot write ${path}: ${(error as Error).message}`);
+  }
 }
 
 function readMetrics(folder: string | undefined): Metric[] {

@@ -6,6 +6,7 @@ import { type Boundary, rollBack, wordsOf } from '../../models/boundary/rollBack
 import { sequenceNats } from '../../models/samOut/evaluate.ts';
 import { generate } from '../../models/samOut/generate.ts';
 import { SamOut } from '../../models/samOut/model.ts';
+import { skipSchedule } from '../../models/skipTuning.ts';
 import { print, progress, say } from '../frame.ts';
 import { type TwinOptions, withBackend } from './backends.ts';
 import { readModel } from './samoutFolder.ts';
@@ -74,6 +75,8 @@ export async function evaluate(
     readonly model: string;
     readonly tokenizer?: string;
     readonly text: string;
+    readonly skipBottom: number;
+    readonly skipTop: number;
     readonly json?: boolean;
   },
 ): Promise<void> {
@@ -93,7 +96,10 @@ export async function evaluate(
   const line = progress();
   await withBackend(command, options, async (backend) => {
     using model = new SamOut(backend, config, parameters);
+    // The schedule begins at the bottom, far from the input; layers begin at the input.
+    const residualScales = skipSchedule(config.layers, options.skipBottom, options.skipTop).reverse();
     const nats = await sequenceNats(model, ids, {
+      residualScales,
       progress: (done) => line.show(`${done} of ${ids.length - 1} tokens`),
     });
     line.clear();

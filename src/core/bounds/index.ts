@@ -3,12 +3,14 @@ import type { Key } from '../key.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { judgeAdamW } from './adamW.ts';
 import { judgeAdd } from './add.ts';
+import { judgeCosineTopK } from './cosineTopK.ts';
 import {
   judgeCrossEntropy,
   judgeCrossEntropyBackward,
   judgeCrossEntropyLogitsBackward,
 } from './crossEntropy.ts';
 import { judgeCummaxBackward } from './cummax.ts';
+import { judgeDriftLoss, judgeDriftLossBackward } from './driftLoss.ts';
 import { judgeDropout, judgeDropoutBackward } from './dropout.ts';
 import { judgeEmbeddingBackward } from './embedding.ts';
 import { judgeGatedFfn, judgeGatedFfnBackward } from './gatedFfn.ts';
@@ -17,6 +19,7 @@ import { judgeGelu, judgeGeluBackward } from './gelu.ts';
 import { judgeGradientClip } from './gradientClip.ts';
 import { judgeGumbelTopK, judgeGumbelTopKBackward, judgeGumbelTopKRelaxed } from './gumbelTopK.ts';
 import { judgeAnn, judgeAnnAdd, judgeAnnSearch } from './hierarchicalAnn.ts';
+import { judgeIdentityLoss, judgeIdentityLossBackward } from './identityLoss.ts';
 import { judgeInclusionLoss, judgeInclusionLossBackward } from './inclusionLoss.ts';
 import { judgeKMeans } from './kMeans.ts';
 import { judgeLayerNorm, judgeLayerNormBackward } from './layerNorm.ts';
@@ -24,11 +27,15 @@ import { judgeLerp, judgeLerpBackward } from './lerp.ts';
 import { judgeMatmul, judgeMatmulBackward } from './matmul.ts';
 import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
 import { judgeMixHeads, judgeMixHeadsBackward } from './mixHeads.ts';
+import { judgeMultiHeadAttention, judgeMultiHeadAttentionBackward } from './multiHeadAttention.ts';
 import { judgePoolQuery, judgePoolQueryBackward } from './poolQuery.ts';
 import { judgeSampledCrossEntropy, judgeSampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 import { judgeSampleLogits } from './sampleLogits.ts';
+import { judgeScoreInt8 } from './scoreInt8.ts';
+import { judgeSkipTuning, judgeSkipTuningBackward } from './skipTuning.ts';
 import { judgeSmoothTopK, judgeSmoothTopKBackward, judgeSmoothTopKJvp } from './smoothTopK.ts';
 import { judgeSoftmax, judgeSoftmaxBackward } from './softmax.ts';
+import { judgeSparsemax, judgeSparsemaxBackward } from './sparsemax.ts';
 import { judgeSubVocabHead, judgeSubVocabHeadBackward } from './subVocabHead.ts';
 
 /** One call of an operator with what one twin wanted and the other got, tensors by the contract's names. */
@@ -69,6 +76,7 @@ const judges: Readonly<Record<string, Judge>> = {
   gumbelTopKRelaxed: judgeGumbelTopKRelaxed,
   lerp: judgeLerp,
   lerpBackward: judgeLerpBackward,
+  scoreInt8: judgeScoreInt8,
   sampleLogits: judgeSampleLogits,
   smoothTopK: judgeSmoothTopK,
   smoothTopKBackward: judgeSmoothTopKBackward,
@@ -86,6 +94,8 @@ const judges: Readonly<Record<string, Judge>> = {
   kMeans: judgeKMeans,
   layerNorm: judgeLayerNorm,
   layerNormBackward: judgeLayerNormBackward,
+  skipTuning: judgeSkipTuning,
+  skipTuningBackward: judgeSkipTuningBackward,
   softmax: judgeSoftmax,
   softmaxBackward: judgeSoftmaxBackward,
   gatherRowsBackward: judgeGatherRowsBackward,
@@ -99,6 +109,15 @@ const judges: Readonly<Record<string, Judge>> = {
   poolQueryBackward: judgePoolQueryBackward,
   inclusionLoss: judgeInclusionLoss,
   inclusionLossBackward: judgeInclusionLossBackward,
+  multiHeadAttention: judgeMultiHeadAttention,
+  multiHeadAttentionBackward: judgeMultiHeadAttentionBackward,
+  sparsemax: judgeSparsemax,
+  sparsemaxBackward: judgeSparsemaxBackward,
+  identityLoss: judgeIdentityLoss,
+  identityLossBackward: judgeIdentityLossBackward,
+  driftLoss: judgeDriftLoss,
+  driftLossBackward: judgeDriftLossBackward,
+  cosineTopK: judgeCosineTopK,
 };
 
 /** Compare the outputs of a call of the named operator. */

@@ -2,6 +2,7 @@ import type { AnyTensor } from '../tensor.ts';
 import { type AdamWOps, adamWContract } from './adamW.ts';
 import { type AddOps, addBackwardContract, addContract } from './add.ts';
 import type { Contract } from './contract.ts';
+import { type CosineTopKOps, cosineTopKContract } from './cosineTopK.ts';
 import {
   type CrossEntropyOps,
   crossEntropyBackwardContract,
@@ -10,6 +11,7 @@ import {
   crossEntropyLogitsContract,
 } from './crossEntropy.ts';
 import { type CummaxOps, cummaxBackwardContract, cummaxContract } from './cummax.ts';
+import { type DriftLossOps, driftLossBackwardContract, driftLossContract } from './driftLoss.ts';
 import { type DropoutOps, dropoutBackwardContract, dropoutContract } from './dropout.ts';
 import { type EmbeddingOps, embeddingBackwardContract, embeddingContract } from './embedding.ts';
 import { type GatedFfnOps, gatedFfnBackwardContract, gatedFfnContract } from './gatedFfn.ts';
@@ -29,6 +31,7 @@ import {
   hierarchicalAnnContract,
   hierarchicalAnnSearchContract,
 } from './hierarchicalAnn.ts';
+import { type IdentityLossOps, identityLossBackwardContract, identityLossContract } from './identityLoss.ts';
 import {
   type InclusionLossOps,
   inclusionLossBackwardContract,
@@ -46,6 +49,11 @@ import {
 import { type MatmulOps, matmulBackwardContract, matmulContract } from './matmul.ts';
 import { type MaxStateOps, maxStateBackwardContract, maxStateContract } from './maxState.ts';
 import { type MixHeadsOps, mixHeadsBackwardContract, mixHeadsContract } from './mixHeads.ts';
+import {
+  type MultiHeadAttentionOps,
+  multiHeadAttentionBackwardContract,
+  multiHeadAttentionContract,
+} from './multiHeadAttention.ts';
 import { type PoolQueryOps, poolQueryBackwardContract, poolQueryContract } from './poolQuery.ts';
 import {
   type PrefixMaskOps,
@@ -60,6 +68,8 @@ import {
   sampledCrossEntropyContract,
 } from './sampledCrossEntropy.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
+import { type ScoreInt8Ops, scoreInt8Contract } from './scoreInt8.ts';
+import { type SkipTuningOps, skipTuningBackwardContract, skipTuningContract } from './skipTuning.ts';
 import {
   type SmoothTopKOps,
   smoothTopKBackwardContract,
@@ -67,8 +77,10 @@ import {
   smoothTopKJvpContract,
 } from './smoothTopK.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
+import { type SparsemaxOps, sparsemaxBackwardContract, sparsemaxContract } from './sparsemax.ts';
 import { type SplitMinSumOps, splitMinSumContract } from './splitMinSum.ts';
 import { type SubVocabHeadOps, subVocabHeadBackwardContract, subVocabHeadContract } from './subVocabHead.ts';
+import { type SurfaceFormsOps, surfaceFormsContract } from './surfaceForms.ts';
 import { type TopKOps, topKBackwardContract, topKContract } from './topK.ts';
 
 /** Every operator, the same on both twins: `ref` is an `Ops<Tensor>`, `gpu.ops` an `Ops<GpuTensor>`. */
@@ -94,16 +106,24 @@ export interface Ops<T extends AnyTensor>
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
     SmoothTopKOps<T>,
+    SkipTuningOps<T>,
     SoftmaxOps<T>,
     SplitMinSumOps<T>,
     GatherRowsOps<T>,
     GeluOps<T>,
     LocalIdsOps<T>,
+    ScoreInt8Ops<T>,
     MaskBySubVocabOps<T>,
     SubVocabHeadOps<T>,
     SampledCrossEntropyOps<T>,
     PoolQueryOps<T>,
     InclusionLossOps<T>,
+    MultiHeadAttentionOps<T>,
+    SparsemaxOps<T>,
+    IdentityLossOps<T>,
+    DriftLossOps<T>,
+    SurfaceFormsOps<T>,
+    CosineTopKOps<T>,
     TopKOps<T> {}
 
 /** The contracts in reading order. Backward operators follow their forward ones. */
@@ -129,6 +149,8 @@ export const contracts: readonly Contract[] = [
   prefixMaskContract,
   prefixMaskBackwardContract,
   prefixMaskRangeContract,
+  skipTuningContract,
+  skipTuningBackwardContract,
   crossEntropyContract,
   crossEntropyBackwardContract,
   crossEntropyLogitsContract,
@@ -148,6 +170,7 @@ export const contracts: readonly Contract[] = [
   hierarchicalAnnContract,
   hierarchicalAnnAddContract,
   hierarchicalAnnSearchContract,
+  scoreInt8Contract,
   layerNormContract,
   layerNormBackwardContract,
   softmaxContract,
@@ -171,6 +194,16 @@ export const contracts: readonly Contract[] = [
   poolQueryBackwardContract,
   inclusionLossContract,
   inclusionLossBackwardContract,
+  multiHeadAttentionContract,
+  multiHeadAttentionBackwardContract,
+  sparsemaxContract,
+  sparsemaxBackwardContract,
+  identityLossContract,
+  identityLossBackwardContract,
+  driftLossContract,
+  driftLossBackwardContract,
+  surfaceFormsContract,
+  cosineTopKContract,
 ];
 
 export type { Contract } from './contract.ts';

@@ -136,7 +136,8 @@ export class Gpu implements AsyncDisposable {
     this.#arena = device.createBuffer({ size: arenaBytes, usage: UNIFORM | COPY_DST, label: 'params' });
     this.ops = createOps(this);
     device.lost.then(({ reason, message }) => {
-      if (reason !== 'destroyed') this.#lost = message || reason;
+      // Ours is destroyed on purpose only when it is disposed.
+      if (!this.#disposed) this.#lost = message || reason;
     });
   }
 

@@ -80,6 +80,7 @@ async function walk<S>(
     throw new ArgumentError('nextByte', 'there are no ids; begin with the one that begins a text');
   const probs = new Float64Array(256);
   let places = 0;
+  let found = 0;
   const visit = async (place: Place<S>, rest: Uint8Array, weight: number): Promise<void> => {
     places++;
     const { logProbs } = place;
@@ -89,24 +90,29 @@ async function walk<S>(
     }
     if (allowed === 0) return;
     const scale = local ? weight / allowed : weight;
+    const open: { id: number; p: number }[] = [];
     for (let v = 0; v < words.length; v++) {
       const word = words[v]!;
       if (!mayFollow(word, rest, covers)) continue;
       const p = scale * Math.exp(logProbs[v]!);
       if (word.length > rest.length) {
         probs[word[rest.length]!]! += p;
-      } else if (floor === 0 || p > floor * probs.reduce((a, b) => a + b, 0)) {
-        const next = await model.next(place.state, v);
-        await visit(next, restAfter(word, rest), p);
-        model.release(next.state);
-      }
+        found += p;
+      } else open.push({ id: v, p });
+    }
+    // The probable ones first: what they find is what the others are measured by.
+    open.sort((a, b) => b.p - a.p);
+    for (const { id, p } of open) {
+      if (p <= floor * found) break;
+      const next = await model.next(place.state, id);
+      await visit(next, restAfter(words[id]!, rest), p);
+      model.release(next.state);
     }
   };
   const root = await model.begin(kept);
   await visit(root, prefix, 1);
   model.release(root.state);
-  const total = probs.reduce((a, b) => a + b, 0);
-  for (let b = 0; b < 256; b++) probs[b]! /= total;
+  for (let b = 0; b < 256; b++) probs[b]! /= found;
   return { probs, places };
 }
 

@@ -9,7 +9,15 @@ import { type SamOut, type SamOutState, samOutLoss } from './model.ts';
 export async function sequenceNats<T extends AnyTensor>(
   model: SamOut<T>,
   ids: Int32Array,
-  { chunk = 512, progress = () => {} }: { chunk?: number; progress?: (done: number) => void } = {},
+  {
+    chunk = 512,
+    progress = () => {},
+    residualScales,
+  }: {
+    chunk?: number;
+    progress?: (done: number) => void;
+    residualScales?: readonly number[] | undefined;
+  } = {},
 ): Promise<number> {
   const { backend, config, parameters } = model;
   let nats = 0;
@@ -21,14 +29,10 @@ export async function sequenceNats<T extends AnyTensor>(
       model.checkIds(given);
       using inputs = backend.upload(given);
       using targets = backend.upload(tensor([1, length], ids.slice(at + 1, at + 1 + length)));
-      const made = samOutLoss(
-        backend.ops,
-        config,
-        parameters,
-        inputs,
-        targets,
-        state === undefined ? {} : { state },
-      );
+      const made = samOutLoss(backend.ops, config, parameters, inputs, targets, {
+        ...(state === undefined ? {} : { state }),
+        ...(residualScales === undefined ? {} : { residualScales }),
+      });
       state?.[Symbol.dispose]();
       state = made.state;
       using loss = made.loss;

@@ -20,6 +20,8 @@ export interface ForwardOptions<T> {
   readonly reset?: T;
   /** Training with dropout: the key of this step. Absent: nothing is dropped. */
   readonly dropoutKey?: Key;
+  /** Skip-Tuning: what each layer's residual input is scaled by, from `skipSchedule` reversed. Absent: 1, which changes no bit */
+  readonly residualScales?: readonly number[];
 }
 
 /**
@@ -39,9 +41,25 @@ export function samOutFeatures<T extends AnyTensor>(
   ids: T,
   options: ForwardOptions<T> = {},
 ): { features: T; state: SamOutState<T> } {
-  const { mask, reset, state, dropoutKey } = options;
+  using x = ops.embedding(p.embedding, ids, { paddingIndex: config.paddingIndex });
+  return samOutLayers(ops, config, p, x, options);
+}
+
+/**
+ * The layers alone, for inputs that are embedded already: from a table of a sub-vocabulary, for instance.
+ * @param inputs [B, T, d]; they stay the caller's
+ * @returns features [B, T, d], and the state after the last position; both are the caller's
+ */
+export function samOutLayers<T extends AnyTensor>(
+  ops: Ops<T>,
+  config: SamOutConfig,
+  p: SamOutParameters<T>,
+  inputs: T,
+  options: ForwardOptions<T> = {},
+): { features: T; state: SamOutState<T> } {
+  const { mask, reset, state, dropoutKey, residualScales } = options;
   const carries: T[] = [];
-  let x = ops.embedding(p.embedding, ids, { paddingIndex: config.paddingIndex });
+  let x = inputs;
   for (const [i, layer] of p.layers.entries()) {
     using abc = ops.matmul(x, layer.combined, { transposeB: true });
     const before = state?.layers[i];
@@ -64,8 +82,9 @@ export function samOutFeatures<T extends AnyTensor>(
       config.dropout > 0 && dropoutKey !== undefined
         ? ops.dropout(n, config.dropout, foldIn(dropoutKey, i))
         : undefined;
-    const next = ops.add(thinned ?? n, x);
-    x[Symbol.dispose]();
+    const rho = residualScales?.[i] ?? 1;
+    const next = rho === 1 ? ops.add(thinned ?? n, x) : ops.skipTuning(thinned ?? n, x, rho, { mode: 'add' });
+    if (x !== inputs) x[Symbol.dispose]();
     x = next;
   }
   return { features: x, state: stateOf(carries) };

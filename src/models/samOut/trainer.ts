@@ -105,6 +105,29 @@ export class SamOutTrainer<T extends AnyTensor> implements Disposable {
     return { loss: value.data[0]!, count: counted.data[0]! };
   }
 
+  /** The mean loss of a batch, without learning from it and without dropout. A model that has diverged gives NaN. */
+  async loss(tokens: Tensor): Promise<number> {
+    const { model } = this;
+    const { backend, config } = model;
+    const [inputs, targets] = shifted(tokens);
+    model.checkIds(inputs);
+    using ids = backend.upload(inputs);
+    using wanted = backend.upload(targets);
+    const { ignoreIndex } = this.options;
+    const made = samOutLoss(
+      backend.ops,
+      config,
+      model.parameters,
+      ids,
+      wanted,
+      ignoreIndex === undefined ? {} : { ignoreIndex },
+    );
+    made.state[Symbol.dispose]();
+    using loss = made.loss;
+    made.count[Symbol.dispose]();
+    return (await backend.read(loss)).data[0]!;
+  }
+
   /** What a checkpoint keeps of the optimizer. */
   async state(): Promise<TrainerState> {
     const { backend } = this.model;

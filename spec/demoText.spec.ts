@@ -1,0 +1,144 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { natsWithEscape } from '../src/models/subVocab/evaluate.ts';
+import { specialIds, WordTable } from '../src/models/subVocab/wordTable.ts';
+import { inProcess, workspace } from './support/cli.ts';
+
+// Plan: the table of words and phrases writes any text and reads it back; the escape makes a distribution; the demo, small, on the
+// reference: its figures and files; sampling from its model; bad calls are refused.
+
+describe('the table of words', () => {
+  const table = WordTable.build(
+    ['the red cat sat on the red mat; the red cat sat.\nthe red cat sat again on the red mat'],
+    {
+      leastPhrase: 2,
+    },
+  );
+
+  test('any text is read back as it was', () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('the red cat', ' the\tred\r\ncat sat!!')),
+        (text) => {
+          const whole = text.toWellFormed();
+          expect(table.decode(table.encode(whole))).toBe(whole);
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+
+  test('phrases of up to five words, longest first; what is unknown becomes bytes', () => {
+    const shown = [...table.encode('the red cat sat zo')].map((id) => table.show(id));
+    expect(shown).toEqual(['the red cat sat', '<0x20>', '<0x7a>', '<0x6f>']);
+    expect(Math.max(...table.toJSON().map((w) => w.trim().split(/\s+/).length))).toBeLessThanOrEqual(5);
+  });
+
+  test('a table is read back, and what is none is refused', () => {
+    const again = WordTable.fromJSON(JSON.parse(JSON.stringify(table)));
+    expect(again.encode('the red mat')).toEqual(table.encode('the red mat'));
+    expect(() => WordTable.fromJSON(['a', 'a'])).toThrow('a list of different texts');
+    expect(() => table.bytes(table.size)).toThrow('there is no id');
+    expect(table.bytes(specialIds.subVocab).length).toBe(0);
+  });
+});
+
+test('with the escape the probabilities of all words add up to 1', () => {
+  const inside = [0.5, 0.3, 0.2].map((p) => ({ target: 0, rank: 0, inside: -Math.log(p) }));
+  const missed = Array.from({ length: 7 }, () => ({ target: 0, rank: 9 }));
+  const all = [...inside, ...missed].map((p) => Math.exp(-natsWithEscape([p], (q) => q.inside, 0.1, 7)));
+  expect(all.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 12);
+});
+
+describe('the commands, on the reference', () => {
+  const { path, at } = workspace();
+  const sentences = Array.from(
+    { length: 90 },
+    (_, i) => `the ${['red', 'old', 'big'][i % 3]} cat sat on mat ${i % 7}.`,
+  );
+  const other = Array.from({ length: 60 }, (_, i) => `a small fish swims in lake ${i % 5}.`);
+  const model = ['--width', '8', '--layers', '1', '--batch', '2', '--twin', 'ref'];
+
+  test('demo text trains, compares and writes a report; sample reads its model', async () => {
+    writeFileSync(at('cats.txt'), sentences.join('\n'));
+    writeFileSync(at('fish.txt'), other.join('\n'));
+    const made = await inProcess(
+      [
+        'demo',
+        'text',
+        'cats.txt',
+        'fish.txt',
+        '--out',
+        'demo',
+        '--k',
+        '12',
+        '--steps',
+        '4',
+        ...model,
+        '--json',
+      ],
+      path,
+    );
+    expect(made.stderr).toContain('12 per sub-vocabulary');
+    expect(made.code).toBe(0);
+    const figures = JSON.parse(made.stdout);
+    expect(figures.steps).toHaveLength(4);
+    expect(figures.steps[0].k).toBe(24);
+    expect(figures.steps[3].k).toBe(12);
+    expect(figures.splits.map((s: { name: string }) => s.name)).toEqual(['same domain', 'shifted domain']);
+    for (const { coverage, bitsPerByte, curve } of figures.splits) {
+      for (const v of [...Object.values<number>(coverage), ...Object.values<number>(bitsPerByte)])
+        expect(v).toBeGreaterThanOrEqual(0);
+      // The curve at k is the coverage, and with more words never less.
+      expect(curve.find((c: { k: number }) => c.k === 12)).toEqual({ k: 12, ...coverage });
+      const rising = curve.map((c: { dynamic: number }) => c.dynamic);
+      expect([...rising].sort((a, b) => a - b)).toEqual(rising);
+    }
+    expect(readFileSync(at('demo/report.html'), 'utf8')).toContain('<svg');
+    const drawn = await inProcess(
+      ['sample', '--model', 'demo', '--text', 'the red cat', '--twin', 'ref', '--json'],
+      path,
+    );
+    const list = JSON.parse(drawn.stdout);
+    expect(list).toHaveLength(12);
+    expect(new Set(list.map((d: { id: number }) => d.id)).size).toBe(12);
+    const again = await inProcess(
+      ['sample', '--model', 'demo', '--text', 'the red cat', '--twin', 'ref', '--json'],
+      path,
+    );
+    expect(again.stdout).toBe(drawn.stdout);
+    const best = await inProcess(
+      [
+        'sample',
+        '--model',
+        'demo',
+        '--text',
+        'the red cat',
+        '--twin',
+        'ref',
+        '--best',
+        '--exact',
+        '--k',
+        '3',
+      ],
+      path,
+    );
+    expect(best.stdout.trim().split('\n')).toHaveLength(3);
+  });
+
+  test.each([
+    [['demo', 'text', 'none.txt', '--out', 'x'], 'none.txt'],
+    [['demo', 'text', 'cats.txt', '--out', 'x', '--k', '100000'], '--k is 100000, but the text has'],
+    [['demo', 'text', 'cats.txt', '--out', 'demo'], 'demo holds a model already; choose another folder'],
+    [['sample', '--model', 'nowhere', '--text', 'a'], 'nowhere'],
+    [
+      ['sample', '--model', 'demo', '--text', 'a', '--k', '9999', '--twin', 'ref'],
+      '--k is 9999; the model has',
+    ],
+  ])('%s is refused', async (args, message) => {
+    const { code, stderr } = await inProcess(args, path);
+    expect(code).toBe(2);
+    expect(stderr).toContain(message);
+  });
+});

@@ -1,0 +1,70 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { FileError, FormatError } from '../../core/errors.ts';
+import { type OutputFile, openFile } from '../../core/formats/files.ts';
+import { readSafetensors, safetensorsChunks } from '../../core/formats/safetensors.ts';
+import { requireShape, type Tensor } from '../../core/tensor.ts';
+import { fromStateDict, toStateDict } from '../../models/samOut/stateDict.ts';
+import { type SubVocabConfig, subVocabConfig } from '../../models/subVocab/config.ts';
+import type { SubVocabParameters } from '../../models/subVocab/model.ts';
+import { WordTable } from '../../models/subVocab/wordTable.ts';
+
+const format = 'subvocab-model';
+
+/** A model with its words, as it lies in a folder. */
+export interface StoredSubVocab {
+  readonly config: SubVocabConfig;
+  readonly parameters: SubVocabParameters<Tensor>;
+  readonly table: WordTable;
+}
+
+/** The files of a model. */
+export function subVocabFiles(folder: string, { config, parameters, table }: StoredSubVocab): OutputFile[] {
+  const dict = [
+    ...Object.entries(toStateDict(parameters.samOut)),
+    ['query.weight', parameters.query] as const,
+  ];
+  const metadata: [string, string][] = [
+    ['format', format],
+    ['config', JSON.stringify(config)],
+    ['words', String(table.size)],
+  ];
+  return [
+    {
+      path: join(folder, 'model.safetensors'),
+      chunks: safetensorsChunks(dict as [string, Tensor][], metadata),
+    },
+    { path: join(folder, 'words.json'), chunks: [JSON.stringify(table)] },
+  ];
+}
+
+/** Read a folder that `demo text` wrote. @throws FileError, FormatError */
+export function readSubVocab(command: string, folder: string): StoredSubVocab {
+  const path = join(folder, 'model.safetensors');
+  using file = openFile(command, path);
+  const { tensors, metadata } = readSafetensors(file);
+  const fail = (reason: string): FormatError => new FormatError(command, `${path}: ${reason}`);
+  if (metadata.get('format') !== format) throw fail('it is no file that subvocab demo text wrote');
+  let config: SubVocabConfig;
+  try {
+    config = subVocabConfig(JSON.parse(metadata.get('config') ?? '') as SubVocabConfig);
+  } catch (error) {
+    throw fail(`its configuration cannot be read: ${(error as Error).message}`);
+  }
+  const { ['query.weight']: query, ...rest } = Object.fromEntries(tensors);
+  if (query === undefined) throw fail('the tensor query.weight is missing');
+  requireShape(command, 'query.weight', query, [config.samOut.width, config.samOut.width]);
+  let words: unknown;
+  try {
+    words = JSON.parse(readFileSync(join(folder, 'words.json'), 'utf8'));
+  } catch (error) {
+    throw new FileError(command, `cannot read ${join(folder, 'words.json')}: ${(error as Error).message}`);
+  }
+  const table = WordTable.fromJSON(words);
+  if (table.size !== config.samOut.vocabulary) {
+    throw fail(
+      `it has ${config.samOut.vocabulary} words, but words.json has ${table.size}; they belong together`,
+    );
+  }
+  return { config, parameters: { samOut: fromStateDict(config.samOut, rest), query }, table };
+}

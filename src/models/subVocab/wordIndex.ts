@@ -1,0 +1,73 @@
+import type { Backend } from '../../core/backend.ts';
+import { ArgumentError } from '../../core/errors.ts';
+import type { AnnIndex } from '../../core/ops/hierarchicalAnn.ts';
+import { type AnyTensor, type Tensor, tensor } from '../../core/tensor.ts';
+
+export interface WordIndexOptions {
+  /** Lists to look into per query. @defaultValue that of hierarchicalAnnSearch */
+  readonly nprobe?: number;
+}
+
+/**
+ * Step 3a: words that may fit a query, by the inner product with their rows of the output table. A hierarchical index over a copy of
+ * the table as it was when the index was built; training moves the table on, so the index goes stale until `refresh`.
+ */
+export class WordIndex<T extends AnyTensor> implements Disposable {
+  readonly backend: Backend<T>;
+  readonly options: WordIndexOptions;
+  readonly #ids: Int32Array;
+  #index: AnnIndex<T> | undefined;
+
+  constructor(backend: Backend<T>, ids: Int32Array, options: WordIndexOptions = {}) {
+    this.backend = backend;
+    this.#ids = ids;
+    this.options = options;
+  }
+
+  /** Build the index anew from the table [N, d] as it is now. */
+  async refresh(table: T): Promise<void> {
+    this.#index?.[Symbol.dispose]();
+    this.#index = await this.#build(table, false);
+  }
+
+  /** i32 [queries, count] on the host: ids of the best words that were found, -1 where there are fewer. */
+  async search(queries: T, count: number): Promise<Tensor> {
+    if (this.#index === undefined)
+      throw new ArgumentError('subVocab', 'the index was never built; call refresh first');
+    return this.#search(this.#index, queries, count, this.options);
+  }
+
+  /**
+   * Recall of the index as it is against exact search over the table as it is now: the share of the best `count` words that it
+   * finds. It falls by approximation, and by the table having moved since `refresh`.
+   */
+  async recall(table: T, queries: T, count: number): Promise<number> {
+    const got = await this.search(queries, count);
+    using flat = await this.#build(table, true);
+    const want = await this.#search(flat, queries, count, {});
+    const rows = got.shape[0]!;
+    let found = 0;
+    for (let r = 0; r < rows; r++) {
+      const own = new Set(got.data.subarray(r * count, (r + 1) * count));
+      for (const id of want.data.subarray(r * count, (r + 1) * count)) if (own.has(id)) found++;
+    }
+    return want.size === 0 ? 1 : found / want.size;
+  }
+
+  async #build(table: T, flat: boolean): Promise<AnnIndex<T>> {
+    const { backend } = this;
+    using own = backend.upload(tensor([this.#ids.length], this.#ids));
+    using vectors = backend.ops.gatherRows(table, own);
+    return backend.ops.hierarchicalAnn(vectors, { ids: own, flat });
+  }
+
+  async #search(index: AnnIndex<T>, queries: T, count: number, options: WordIndexOptions): Promise<Tensor> {
+    using found = this.backend.ops.hierarchicalAnnSearch(index, queries, count, options);
+    return this.backend.read(found.ids);
+  }
+
+  [Symbol.dispose](): void {
+    this.#index?.[Symbol.dispose]();
+    this.#index = undefined;
+  }
+}
