@@ -37,6 +37,7 @@ import { planSampledCrossEntropy, planSampledCrossEntropyBackward } from './ops/
 import { planSampleLogits } from './ops/sampleLogits.ts';
 import { planScoreInt8 } from './ops/scoreInt8.ts';
 import { planSkipTuning, planSkipTuningBackward } from './ops/skipTuning.ts';
+import { planSmoothTopK, planSmoothTopKBackward, planSmoothTopKJvp } from './ops/smoothTopK.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
 import { planSparsemax, planSparsemaxBackward } from './ops/sparsemax.ts';
 import { planSplitMinSum } from './ops/splitMinSum.ts';
@@ -99,6 +100,9 @@ export const plans: {
   softmax: planSoftmax,
   softmaxBackward: planSoftmaxBackward,
   splitMinSum: planSplitMinSum,
+  smoothTopK: planSmoothTopK,
+  smoothTopKBackward: planSmoothTopKBackward,
+  smoothTopKJvp: planSmoothTopKJvp,
   gatherRows: planGatherRows,
   gatherRowsBackward: planGatherRowsBackward,
   gelu: planGelu,

@@ -40,6 +40,7 @@ import { sampledCrossEntropy, sampledCrossEntropyBackward } from './sampledCross
 import { sampleLogits } from './sampleLogits.ts';
 import { scoreInt8 } from './scoreInt8.ts';
 import { skipTuning, skipTuningBackward } from './skipTuning.ts';
+import { smoothTopK, smoothTopKBackward, smoothTopKJvp } from './smoothTopK.ts';
 import { softmax, softmaxBackward } from './softmax.ts';
 import { sparsemax, sparsemaxBackward } from './sparsemax.ts';
 import { splitMinSum } from './splitMinSum.ts';
@@ -104,6 +105,9 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     softmax: (x, options) => softmax(gpu, x, options),
     softmaxBackward: (dy, y, options) => softmaxBackward(gpu, dy, y, options),
     splitMinSum: (n) => splitMinSum(gpu, n),
+    smoothTopK: (x, k, options) => smoothTopK(gpu, x, k, options),
+    smoothTopKBackward: (dValues, x, k, options) => smoothTopKBackward(gpu, dValues, x, k, options),
+    smoothTopKJvp: (tangent, x, k, options) => smoothTopKJvp(gpu, tangent, x, k, options),
     gatherRows: (table, ids) => gatherRows(gpu, table, ids),
     gatherRowsBackward: (dy, table, ids) => gatherRowsBackward(gpu, dy, table, ids),
     gelu: (x, options) => gelu(gpu, x, options),

@@ -37,6 +37,7 @@ export { sampledCrossEntropy, sampledCrossEntropyBackward } from './sampledCross
 export { sampleLogits } from './sampleLogits.ts';
 export { scoreInt8 } from './scoreInt8.ts';
 export { skipTuning, skipTuningBackward } from './skipTuning.ts';
+export { smoothTopK, smoothTopKBackward, smoothTopKJvp } from './smoothTopK.ts';
 export { softmax, softmaxBackward } from './softmax.ts';
 export { sparsemax, sparsemaxBackward } from './sparsemax.ts';
 export { splitMinSum, splitMinSumOf } from './splitMinSum.ts';

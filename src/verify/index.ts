@@ -32,6 +32,7 @@ import { cases as sampledCrossEntropy } from './sampledCrossEntropy.ts';
 import { cases as sampleLogits } from './sampleLogits.ts';
 import { cases as scoreInt8 } from './scoreInt8.ts';
 import { cases as skipTuning } from './skipTuning.ts';
+import { cases as smoothTopK } from './smoothTopK.ts';
 import { cases as softmax } from './softmax.ts';
 import { cases as sparsemax } from './sparsemax.ts';
 import { cases as splitMinSum } from './splitMinSum.ts';
@@ -65,6 +66,7 @@ export const cases: readonly Case[] = [
   ...skipTuning,
   ...softmax,
   ...splitMinSum,
+  ...smoothTopK,
   ...gatherRows,
   ...gelu,
   ...localIds,

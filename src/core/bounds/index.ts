@@ -33,6 +33,7 @@ import { judgeSampledCrossEntropy, judgeSampledCrossEntropyBackward } from './sa
 import { judgeSampleLogits } from './sampleLogits.ts';
 import { judgeScoreInt8 } from './scoreInt8.ts';
 import { judgeSkipTuning, judgeSkipTuningBackward } from './skipTuning.ts';
+import { judgeSmoothTopK, judgeSmoothTopKBackward, judgeSmoothTopKJvp } from './smoothTopK.ts';
 import { judgeSoftmax, judgeSoftmaxBackward } from './softmax.ts';
 import { judgeSparsemax, judgeSparsemaxBackward } from './sparsemax.ts';
 import { judgeSubVocabHead, judgeSubVocabHeadBackward } from './subVocabHead.ts';
@@ -77,6 +78,9 @@ const judges: Readonly<Record<string, Judge>> = {
   lerpBackward: judgeLerpBackward,
   scoreInt8: judgeScoreInt8,
   sampleLogits: judgeSampleLogits,
+  smoothTopK: judgeSmoothTopK,
+  smoothTopKBackward: judgeSmoothTopKBackward,
+  smoothTopKJvp: judgeSmoothTopKJvp,
   adamW: judgeAdamW,
   gradientClip: judgeGradientClip,
   gradientClipFactor: judgeGradientClip,

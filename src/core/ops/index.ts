@@ -70,6 +70,12 @@ import {
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
 import { type ScoreInt8Ops, scoreInt8Contract } from './scoreInt8.ts';
 import { type SkipTuningOps, skipTuningBackwardContract, skipTuningContract } from './skipTuning.ts';
+import {
+  type SmoothTopKOps,
+  smoothTopKBackwardContract,
+  smoothTopKContract,
+  smoothTopKJvpContract,
+} from './smoothTopK.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
 import { type SparsemaxOps, sparsemaxBackwardContract, sparsemaxContract } from './sparsemax.ts';
 import { type SplitMinSumOps, splitMinSumContract } from './splitMinSum.ts';
@@ -99,6 +105,7 @@ export interface Ops<T extends AnyTensor>
     PrefixMaskOps<T>,
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
+    SmoothTopKOps<T>,
     SkipTuningOps<T>,
     SoftmaxOps<T>,
     SplitMinSumOps<T>,
@@ -168,6 +175,9 @@ export const contracts: readonly Contract[] = [
   layerNormBackwardContract,
   softmaxContract,
   softmaxBackwardContract,
+  smoothTopKContract,
+  smoothTopKBackwardContract,
+  smoothTopKJvpContract,
   splitMinSumContract,
   gatherRowsContract,
   gatherRowsBackwardContract,
