@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { foldIn, key } from '../src/core/key.ts';
 import { PrefixConstraint } from '../src/models/boundary/constraint.ts';
 import { boundaryNextByte, exactNextByte, type TokenModel } from '../src/models/boundary/oracle.ts';
-import { rollBack, type Words } from '../src/models/boundary/rollBack.ts';
+import { PrefixTable } from '../src/models/boundary/prefixTable.ts';
+import { mayFollow, rollBack, type Words } from '../src/models/boundary/rollBack.ts';
 import { samOutTokens } from '../src/models/boundary/samOutTokens.ts';
 import { segmenter } from '../src/models/boundary/segmentation.ts';
 import { samOutConfig } from '../src/models/samOut/config.ts';
@@ -207,6 +208,26 @@ describeDevice('generation', (gpu) => {
       const text = Buffer.concat(made[0]!.map((id) => words[id]!));
       expect(text.subarray(0, prefix.length)).toEqual(Buffer.from(prefix));
     }
+  });
+
+  test('a sorted table finds by bisection what a look at every word finds', async () => {
+    const bytes = fc
+      .array(fc.constantFrom(97, 98, 0xff), { maxLength: 5 })
+      .map((list) => Uint8Array.from(list));
+    const call = fc.record({
+      list: fc.array(bytes, { minLength: 1, maxLength: 60 }),
+      prefix: bytes,
+      covers: fc.boolean(),
+    });
+    await fc.assert(
+      fc.asyncProperty(call, async ({ list, prefix, covers }) => {
+        using table = new PrefixTable(gpu(), list);
+        const found = await table.allowed(prefix, covers);
+        const wanted = [...list.keys()].filter((id) => mayFollow(list[id]!, prefix, covers));
+        expect([...found.data].sort((a, b) => a - b)).toEqual(wanted);
+      }),
+      { numRuns: 25 },
+    );
   });
 
   test('a snapshot serves any number of steps: the oracle of a real model sums to 1 on both twins', async () => {

@@ -77,6 +77,7 @@ describe('imports point one way', () => {
     'src/ref': ['src/gpu', 'src/verify', 'src/cli', 'spec'],
     'src/gpu': ['src/ref', 'src/verify', 'src/cli', 'spec'],
     'src/models': ['src/ref', 'src/gpu', 'src/verify', 'src/cli', 'spec'],
+    'src/vocab': ['src/gpu', 'src/verify', 'src/cli', 'spec'],
     'src/verify': ['src/cli', 'spec'],
     'src/cli': ['spec'],
   };

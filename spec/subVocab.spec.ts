@@ -6,6 +6,7 @@ import { type AnyTensor, type Tensor, tensor } from '../src/core/tensor.ts';
 import { headOf, samOutFeatures } from '../src/models/samOut/model.ts';
 import { subVocabConfig } from '../src/models/subVocab/config.ts';
 import { Curriculum } from '../src/models/subVocab/curriculum.ts';
+import { withFrequencies } from '../src/models/subVocab/frequencies.ts';
 import { initialSubVocab, listSubVocab, mapSubVocab, SubVocab } from '../src/models/subVocab/model.ts';
 import {
   logProbability,
@@ -16,7 +17,8 @@ import {
 import { ignored, segmentsOf } from '../src/models/subVocab/segments.ts';
 import { SubVocabTrainer, type SubVocabTrainerOptions } from '../src/models/subVocab/trainer.ts';
 import { refBackend } from '../src/ref/backend.ts';
-import { gumbelTopK } from '../src/ref/gumbelTopK.ts';
+import { gumbelNoise } from '../src/ref/gumbelNoise.ts';
+import { gumbelTopK, gumbelTopKBackward } from '../src/ref/gumbelTopK.ts';
 import { describeDevice } from './support/device.ts';
 
 // Plan: which tokens belong to which [SUBVOCAB]; the law of Plackett and Luce (golden value, differences, chi-square of the
@@ -170,6 +172,78 @@ describe('the law of Plackett and Luce', () => {
       }
     }
   });
+
+  test('bias and variance of the estimators on a small exact case, as docs/subVocab.md tells them', () => {
+    // E f over samples of 2 out of 5; f is the square of a sum, so its gradient by each gate is known.
+    const [n, k, draws] = [5, 2, 3000];
+    const logits = [1, 0.2, -0.5, 0.7, -1.2];
+    const c = [1.2, -0.7, 0.4, 1, -1.5];
+    const total = (set: readonly number[]): number => set.reduce((sum, i) => sum + c[i]!, 0);
+    const exact = new Float64Array(n);
+    for (let a = 0; a < n; a++) {
+      for (let b = 0; b < n; b++) {
+        if (a === b) continue;
+        const p = Math.exp(logProbability(logits, [a, b]));
+        const g = logProbabilityGradient(logits, [a, b]);
+        for (let i = 0; i < n; i++) exact[i]! += p * total([a, b]) ** 2 * g[i]!;
+      }
+    }
+    const rows = tensor(
+      [draws, n],
+      Float64Array.from({ length: draws * n }, (_, i) => logits[i % n]!),
+    );
+    const noise = gumbelNoise(key(21), [draws, n]);
+    const wide = tensor([draws, n], Float64Array.from(noise.data));
+    const { indices } = gumbelTopK(rows, k, { noise: wide });
+    const sampleOf = (m: number): number[] => [...indices.data.subarray(m * k, (m + 1) * k)];
+    // Of what was not drawn nothing is known: its gate has the gradient 0.
+    const dGates = tensor(
+      [draws, k],
+      Float64Array.from(
+        { length: draws * k },
+        (_, i) => 2 * c[indices.data[i]!]! * total(sampleOf(Math.floor(i / k))),
+      ),
+    );
+    const through = (relaxation: 'thresholdExp' | 'exactK'): ((m: number) => ArrayLike<number>) => {
+      const g = gumbelTopKBackward(dGates, rows, k, { positions: indices, noise: wide, relaxation });
+      return (m) => g.data.subarray(m * n, (m + 1) * n);
+    };
+    const scored = (samples: number) => (m: number) => {
+      const sets = Array.from({ length: samples }, (_, i) => sampleOf((m + i * 700) % draws));
+      return reinforce(
+        logits,
+        sets,
+        sets.map((set) => total(set) ** 2),
+      );
+    };
+    const measure = (estimate: (m: number) => ArrayLike<number>): { bias: number; variance: number } => {
+      const sum = new Float64Array(n);
+      const squares = new Float64Array(n);
+      for (let m = 0; m < draws; m++) {
+        const g = estimate(m);
+        for (let i = 0; i < n; i++) {
+          sum[i]! += g[i]! / draws;
+          squares[i]! += g[i]! ** 2 / draws;
+        }
+      }
+      const variance = squares.reduce((v, q, i) => v + q - sum[i]! ** 2, 0);
+      return { bias: Math.hypot(...sum.map((v, i) => v - exact[i]!)), variance };
+    };
+    const found = {
+      thresholdExp: measure(through('thresholdExp')),
+      exactK: measure(through('exactK')),
+      reinforce2: measure(scored(2)),
+      reinforce4: measure(scored(4)),
+    };
+    const size = Math.hypot(...exact);
+    console.log(`bias and variance, exact gradient of length ${size.toFixed(2)}:`, found);
+    for (const name of ['reinforce2', 'reinforce4'] as const)
+      expect(found[name].bias).toBeLessThan(4 * Math.sqrt((4 * found[name].variance) / draws));
+    for (const name of ['thresholdExp', 'exactK'] as const) {
+      expect(found[name].bias).toBeGreaterThan(0.05 * size);
+      expect(found[name].variance).toBeLessThan(found.reinforce4.variance);
+    }
+  });
 });
 
 describe('the model', () => {
@@ -283,6 +357,20 @@ describe('the model', () => {
     expect(await model.index.recall(model.table, query, 8)).toBe(1);
   });
 
+  test('with the frequencies of words as start values, an untrained model draws the most frequent ones', async () => {
+    const wide = subVocabConfig({ samOut: { vocabulary: words + 2, width: 64, heads: 1, layers: 2 }, k: 6 });
+    const counts = Float64Array.from({ length: words + 2 }, (_, i) =>
+      i < 2 ? 0 : Math.round(2000 / (((i * 7) % words) + 1) ** 2),
+    );
+    const start = withFrequencies(await initialSubVocab(refBackend, wide, key(1)), counts);
+    using model = new SubVocab(refBackend, wide, start);
+    using encoded = model.encode(tensor([1, 2], [9, 1], 'i32')).features;
+    using query = model.query(encoded, 1);
+    const { words: drawn } = await model.select(query, await model.candidates(query));
+    const best = [...model.allWords()].sort((a, b) => counts[b]! - counts[a]!).slice(0, 3);
+    for (const word of best) expect([...drawn]).toContain(word);
+  });
+
   test('a curriculum shrinks, and waits while recall is low', () => {
     const free = new Curriculum({ from: 64, to: 4, steps: 4 });
     const sizes = Array.from({ length: 6 }, () => {
@@ -312,5 +400,27 @@ describeDevice('on a device', (gpu) => {
       expect(got.inclusion).toBeCloseTo(want.inclusion, 4);
       expect([got.k, got.recall, got.count]).toEqual([want.k, want.recall, want.count]);
     }
+  });
+
+  test('with an index, and from text to words, nothing is left behind', async () => {
+    const narrow = subVocabConfig({ ...config, candidates: 8 });
+    using model = await modelOn(gpu(), 1, narrow);
+    await model.refreshIndex();
+    using trainer = new SubVocabTrainer(model, { key: key(1), refreshEvery: 1 });
+    const report = await trainer.train(rows(2, 3));
+    expect(report.staleRecall).toBeGreaterThan(0.5);
+    const encoded = model.encode(tensor([1, 2], [3, 1], 'i32'));
+    using features = encoded.features;
+    encoded.state[Symbol.dispose]();
+    using query = model.query(features, 1);
+    const candidates = await model.candidates(query);
+    const { words } = await model.select(query, candidates, 6, key(2));
+    using tables = model.gather(words);
+    const inside = await model.encodeLocal(Int32Array.of(words[2]!, 1), tables);
+    expect([...inside.local]).toEqual([2, -1]);
+    using logits = model.logits(inside.features, tables);
+    expect(logits.shape).toEqual([1, 2, 6]);
+    inside.features[Symbol.dispose]();
+    inside.state[Symbol.dispose]();
   });
 });

@@ -19,3 +19,14 @@ export {
 } from './core/tensor.ts';
 export { Gpu, GpuTensor, type OpenOptions, openGpu } from './gpu/index.ts';
 export { refBackend } from './ref/backend.ts';
+export { buildWords, type WordBuildOptions, type WordBuildReport } from './vocab/buildWords.ts';
+export { type LazySample, type ListBalls, lazyGumbelTopK, listBalls } from './vocab/lazyGumbelTopK.ts';
+export { flatIndex, type MemoryIndex, memoryIndex } from './vocab/memoryIndex.ts';
+export {
+  type CachedSet,
+  type CacheOptions,
+  createSubVocabCache,
+  type SubVocabCache,
+} from './vocab/subVocabCache.ts';
+export type { Found, SearchStats, VocabIndex, VocabSearchOptions } from './vocab/vocabIndex.ts';
+export { openWords, type WordIndex } from './vocab/wordIndex.ts';

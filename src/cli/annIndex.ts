@@ -53,5 +53,25 @@ export function indexCommand(): Command {
   return new Command('index')
     .description('Build and search an index of vectors')
     .addCommand(build)
-    .addCommand(search);
+    .addCommand(search)
+    .addCommand(filesCommand('info', 'Say what an index holds'))
+    .addCommand(filesCommand('verify', 'Read all of an index and check everything that can be checked'))
+    .addCommand(
+      filesCommand('export', 'Write the vectors of an index, list after list, and their ids').requiredOption(
+        '--out <name>',
+        'vectors go to <name>.fbin, ids to <name>.ibin',
+      ),
+    );
+}
+
+/** A command that reads an index of either kind: in memory, or of words on disk. */
+function filesCommand(name: 'info' | 'verify' | 'export', about: string): Command {
+  return new Command(name)
+    .description(about)
+    .requiredOption('--index <folder>', 'an index that "index build" or "demo 100m" made')
+    .option('--json', 'print what was found as JSON')
+    .action(async (options) => {
+      const actions = await import('./actions/indexFiles.ts');
+      await actions[name](options);
+    });
 }

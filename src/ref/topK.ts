@@ -104,7 +104,12 @@ function firstInOrder(row: TypedArray, candidates: Int32Array, k: number, larges
   const leading = words.at(-1)!;
   const ends = countDigits(leading, candidates, 21);
   const limit = ends.findIndex((end) => end >= k);
-  let order = candidates.filter((t) => limit < 0 || leading[t]! >>> 21 < limit);
+  const left = limit < 0 ? 2048 : limit;
+  let order = new Int32Array(ends[left]!);
+  for (let j = 0, n = 0; j < candidates.length; j++) {
+    const t = candidates[j]!;
+    if (leading[t]! >>> 21 < left) order[n++] = t;
+  }
   let next = new Int32Array(order.length);
   for (const word of words) {
     for (let shift = 0; shift < 32; shift += 11) {
@@ -135,17 +140,18 @@ function reversedKeys(row: TypedArray, largest: boolean): Uint32Array[] {
   const n = row.length;
   const bits = new Uint32Array(row.buffer, row.byteOffset, row.byteLength / 4);
   const words = row.BYTES_PER_ELEMENT / 4;
-  const keys = Array.from({ length: words }, () => new Uint32Array(n));
-  for (let t = 0; t < n; t++) {
-    const value = row[t]!;
-    const negative = value < 0;
-    for (let w = 0; w < words; w++) {
-      const top = w === words - 1;
+  const keys: Uint32Array[] = [];
+  for (let w = 0; w < words; w++) {
+    const key = new Uint32Array(n);
+    const sign = w === words - 1 ? 0x80000000 : 0;
+    for (let t = 0; t < n; t++) {
+      const value = row[t]!;
       // -0 counts as +0, whose bits are zero.
       const word = value === 0 ? 0 : bits[t * words + w]!;
-      const rising = negative ? ~word : top ? word | 0x80000000 : word;
-      keys[w]![t] = Number.isNaN(value) ? 0xffffffff : largest ? ~rising : rising;
+      const rising = value < 0 ? ~word : word | sign;
+      key[t] = Number.isNaN(value) ? 0xffffffff : largest ? ~rising : rising;
     }
+    keys.push(key);
   }
   return keys;
 }

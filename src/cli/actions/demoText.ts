@@ -14,6 +14,7 @@ import {
   type Prediction,
   type SplitResult,
 } from '../../models/subVocab/evaluate.ts';
+import { withFrequencies } from '../../models/subVocab/frequencies.ts';
 import { initialSubVocab, type Selection, SubVocab } from '../../models/subVocab/model.ts';
 import { type StepReport, SubVocabTrainer } from '../../models/subVocab/trainer.ts';
 import { specialIds, WordTable } from '../../models/subVocab/wordTable.ts';
@@ -73,7 +74,9 @@ export async function demoText(files: readonly string[], options: DemoTextOption
     `${words} words and phrases of up to 5 words; ${splits.training.length} of them to train on; ${k} per sub-vocabulary`,
   );
   await withBackend(command, options, async (backend) => {
-    using model = new SubVocab(backend, config, await initialSubVocab(backend, config, key(seed)));
+    const counts = countsOf(splits.training, table);
+    const start = withFrequencies(await initialSubVocab(backend, config, key(seed)), counts);
+    using model = new SubVocab(backend, config, start);
     const { steps, stopped } = await train(backend, model, splits.training, options);
     await writeFiles(command, subVocabFiles(options.out, { config, parameters: await model.read(), table }));
     if (stopped) {
@@ -151,6 +154,12 @@ function splitTexts(texts: readonly Int32Array[]): Splits {
   };
 }
 
+function countsOf(ids: Int32Array, table: WordTable): Float64Array {
+  const counts = new Float64Array(table.size);
+  for (const id of ids) counts[id]!++;
+  return counts;
+}
+
 /** A row of words with [SUBVOCAB] in its middle. */
 function withSubVocab(ids: Int32Array): Int32Array {
   return Int32Array.from([...ids.subarray(0, before), specialIds.subVocab, ...ids.subarray(before)]);
@@ -218,8 +227,7 @@ async function measure<T extends AnyTensor>(
   table: WordTable,
   k: number,
 ): Promise<SplitFigures[]> {
-  const counts = new Float64Array(table.size);
-  for (const id of splits.training) counts[id]!++;
+  const counts = countsOf(splits.training, table);
   const byCount = model.allWords().sort((a, b) => counts[b]! - counts[a]! || a - b);
   const rankOf = new Int32Array(table.size);
   byCount.forEach((id, i) => {

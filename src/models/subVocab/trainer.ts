@@ -356,9 +356,11 @@ export class SubVocabTrainer<T extends AnyTensor> implements Disposable {
     const { backend, config } = model;
     const seg = segmentsOf(tokens, config.subVocabId);
     const [batch = 0, width = 0] = tokens.shape;
-    using encoded = model.encode(tensor([batch, width], tokens.data as Int32Array)).features;
+    const encoded = model.encode(tensor([batch, width], tokens.data as Int32Array));
+    using features = encoded.features;
+    encoded.state[Symbol.dispose]();
     using positions = backend.upload(tensor([seg.batch, seg.queries], seg.positions));
-    using asked = queriesOf(backend.ops, config, model.parameters.query, encoded, positions);
+    using asked = queriesOf(backend.ops, config, model.parameters.query, features, positions);
     using owners = backend.upload(tensor([seg.count], seg.owners));
     using queries = backend.ops.gatherRows(asked, owners);
     const recall = await model.index.recall(model.table, queries, config.candidates);

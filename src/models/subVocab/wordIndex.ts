@@ -1,4 +1,5 @@
 import type { Backend } from '../../core/backend.ts';
+import { ArgumentError } from '../../core/errors.ts';
 import type { AnnIndex } from '../../core/ops/hierarchicalAnn.ts';
 import { type AnyTensor, type Tensor, tensor } from '../../core/tensor.ts';
 
@@ -31,7 +32,8 @@ export class WordIndex<T extends AnyTensor> implements Disposable {
 
   /** i32 [queries, count] on the host: ids of the best words that were found, -1 where there are fewer. */
   async search(queries: T, count: number): Promise<Tensor> {
-    if (this.#index === undefined) throw new Error('the index was never built; call refresh first');
+    if (this.#index === undefined)
+      throw new ArgumentError('subVocab', 'the index was never built; call refresh first');
     return this.#search(this.#index, queries, count, this.options);
   }
 

@@ -19,7 +19,7 @@ export interface HypernetFrozen<T> {
 
 /** The tokens to predict, ready for the kernels. */
 export interface HypernetBatch<T> {
-  /** i32 [N, L (+ 1)]: rows of the source table, -1 = none: padding, an extra byte, the language's place. */
+  /** i32 [N, P]: rows of the source table, -1 = none: padding, an extra byte, the language's place. */
   readonly pieces: T;
   /** i32 of the same shape: rows of the extra bytes, or -1. Absent where there are none. */
   readonly extra?: T;
@@ -199,7 +199,8 @@ export function mapFrozen<A, B>(
 }
 
 /**
- * Surface forms as the kernels take them. Ids from `source` on are extra bytes.
+ * Surface forms as the kernels take them. Ids from `source` on are extra bytes. Places that are padding in all forms are left
+ * out: nobody sees them, so they change nothing.
  * @param forms i32 [N, length], -1 = padding; @param language mark all tokens with this language
  * @throws ArgumentError for an id that is neither a source row nor an extra byte, or a language that there is not
  */
@@ -216,13 +217,15 @@ export function hypernetBatch(
   if (language !== undefined && !(Number.isInteger(language) && language >= 0 && language < c.languages)) {
     throw new ArgumentError('hypernet', `language is ${language}; this hypernetwork has ${c.languages}`);
   }
-  const places = c.languages > 0 ? length + 1 : length;
+  let used = 1;
+  for (let i = 0; i < forms.size; i++) if (forms.data[i]! >= 0) used = Math.max(used, (i % length) + 1);
+  const places = language === undefined ? used : used + 1;
   const pieces = new Int32Array(rows * places).fill(-1);
   const extra = new Int32Array(rows * places).fill(-1);
   const positions = new Int32Array(rows * places).fill(-1);
   const mask = new Uint32Array(rows * places);
   for (let n = 0; n < rows; n++) {
-    for (let j = 0; j < length; j++) {
+    for (let j = 0; j < used; j++) {
       const id = forms.data[n * length + j]!;
       const at = n * places + j;
       positions[at] = j;
@@ -238,8 +241,8 @@ export function hypernetBatch(
       mask[at] = 1;
     }
     if (language !== undefined) {
-      positions[n * places + length] = length + language;
-      mask[n * places + length] = 1;
+      positions[n * places + used] = length + language;
+      mask[n * places + used] = 1;
     }
   }
   const shape = [rows, places];

@@ -85,7 +85,7 @@ export function trainTree(x: Float32Array, plan: AnnPlan): Level[] {
 }
 
 /** Where the children of each node start when `size` of them are shared out by numbers of points, at least one each. */
-function shares(starts: Int32Array, size: number): Int32Array {
+export function shares(starts: Int32Array, size: number): Int32Array {
   const nodes = starts.length - 1;
   const total = starts[nodes]!;
   return starts.map((before, g) => g + Math.floor(((size - nodes) * before) / total));

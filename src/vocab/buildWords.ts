@@ -1,0 +1,357 @@
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { crc32 } from 'node:zlib';
+import { ArgumentError, FileError } from '../core/errors.ts';
+import { key } from '../core/key.ts';
+import { randomBits } from '../ref/randomBits.ts';
+import { mostColumns } from './dots.ts';
+import { quantiseRows } from './int8.ts';
+import { openSource, type SourceSpec } from './rowSource.ts';
+import { metaText, treeBytes, type WordMeta, wordVersion } from './wordFormat.ts';
+import { createRunMaker, runBytes, runPath } from './wordRuns.ts';
+import { trainWordTree } from './wordTree.ts';
+
+const who = 'index build';
+
+/** How a word index is built. */
+export interface WordBuildOptions {
+  /** @defaultValue about 3.3 sqrt(n), a power of two, at most one per 16 words */
+  readonly lists?: number;
+  /** @defaultValue the square root of 2 lists, a power of two */
+  readonly roots?: number;
+  /** With how many roots a word is tried. @defaultValue 2 */
+  readonly beam?: number;
+  /** Words to train on. @defaultValue 32 per list, at most n */
+  readonly sample?: number;
+  /** @defaultValue 5 */
+  readonly iterations?: number;
+  /** @defaultValue 1 */
+  readonly refine?: number;
+  /** Words per piece. @defaultValue 2^20 */
+  readonly chunk?: number;
+  /** Threads; the index does not depend on it. @defaultValue 2 */
+  readonly threads?: number;
+  /** @defaultValue 0 */
+  readonly seed?: number;
+  readonly onProgress?: (stage: 'train' | 'words' | 'lists', done: number, of: number) => void;
+}
+
+/** What a build took. */
+export interface WordBuildReport {
+  readonly trainMs: number;
+  readonly wordsMs: number;
+  readonly listsMs: number;
+  readonly bytes: number;
+  readonly lists: number;
+  /** Pieces that an earlier, stopped build had left. */
+  readonly resumed: number;
+}
+
+/**
+ * Build a word index on disk from any number of vectors, in pieces: memory holds the tree and some pieces, never all words.
+ *
+ * Words become bytes with one scale each. A tree of two levels is trained on a sample; each piece of words is given to lists
+ * and written as a run sorted by list; then the runs are merged, so that a list is one stretch of the file. The folder
+ * `<path>.building` holds the runs. A build that was stopped is taken up where it was, by the same call; two builds at once
+ * are refused. The index appears under its name when it is complete.
+ *
+ * @throws ArgumentError, FileError, FormatError
+ */
+export async function buildWords(
+  path: string,
+  spec: SourceSpec,
+  options: WordBuildOptions = {},
+): Promise<WordBuildReport> {
+  using source = openSource(spec);
+  const { n, d } = source;
+  if (n < 1) throw new ArgumentError(who, 'there are no vectors; an index on disk needs one');
+  if (n >= 2 ** 31) throw new ArgumentError(who, `${n} vectors are more than 2^31 - 1 ids`);
+  if (d < 1 || d > mostColumns)
+    throw new ArgumentError(who, `vectors have ${d} elements; an index of bytes holds 1 to ${mostColumns}`);
+  const lists =
+    options.lists ?? 2 ** Math.max(Math.round(Math.min(Math.log2(3.3 * Math.sqrt(n)), Math.log2(n / 16))), 0);
+  const roots = options.roots ?? Math.min(2 ** Math.round(Math.log2(2 * lists) / 2), lists);
+  const sample = Math.min(options.sample ?? 32 * lists, n);
+  const { beam = 2, iterations = 5, refine = 1, chunk = 2 ** 20, threads = 2, seed = 0 } = options;
+  for (const [name, value, least, most] of [
+    ['lists', lists, 1, n],
+    ['roots', roots, 1, lists],
+    ['sample', sample, lists, n],
+    ['beam', beam, 1, 64],
+    ['iterations', iterations, 0, 1000],
+    ['refine', refine, 0, 1000],
+    ['chunk', chunk, 1, 2 ** 24],
+    ['threads', threads, 1, 256],
+    ['seed', seed, 0, 2 ** 31 - 1],
+  ] as const) {
+    if (!Number.isSafeInteger(value) || value < least || value > most)
+      throw new ArgumentError(who, `${name} is ${value}; it must be an integer from ${least} to ${most}`);
+  }
+  const settings = {
+    version: wordVersion,
+    source: spec,
+    n,
+    d,
+    lists,
+    roots,
+    sample,
+    beam,
+    iterations,
+    refine,
+    chunk,
+    seed,
+  };
+  const folder = `${path}.building`;
+  using _lock = lockFolder(path, folder, JSON.stringify(settings));
+  const progress = options.onProgress ?? (() => {});
+
+  let before = performance.now();
+  progress('train', 0, 1);
+  const stride = Math.ceil(d / 16) * 16;
+  const rows = { codes: new Int8Array(sample * stride), scales: new Float32Array(sample) };
+  sampleRows(source, sample, stride, seed, rows);
+  const tree = trainWordTree(rows.codes, sample, { d, roots, lists, iterations, refine, beam });
+  progress('train', 1, 1);
+  const trainMs = performance.now() - before;
+
+  before = performance.now();
+  const chunks = Math.ceil(n / chunk);
+  const left = Array.from({ length: chunks }, (_, i) => i).filter((i) => {
+    const there = fs.statSync(runPath(folder, i), { throwIfNoEntry: false });
+    return there?.size !== runBytes(lists, Math.min(chunk, n - i * chunk), stride);
+  });
+  const resumed = chunks - left.length;
+  const job = { source: spec, n, chunk, folder, tree, beam };
+  let done = resumed;
+  const oneMore = (): void => progress('words', ++done, chunks);
+  if (threads === 1 || left.length < 2) {
+    const make = createRunMaker(job);
+    for (const i of left) {
+      make(i);
+      oneMore();
+    }
+  } else {
+    await Promise.all(
+      Array.from({ length: Math.min(threads, left.length) }, () => worker(job, left, oneMore)),
+    );
+  }
+  const wordsMs = performance.now() - before;
+
+  before = performance.now();
+  const { offsets, sums, bytes } = mergeRuns(folder, { n, chunk, lists, stride }, progress);
+  const treeFile = treeBytes(tree, offsets, sums);
+  const meta: WordMeta = {
+    format: 'subvocab words',
+    version: wordVersion,
+    words: n,
+    dimensions: d,
+    roots,
+    lists,
+    bytes,
+    tree: createHash('sha256').update(treeFile).digest('hex'),
+    build: {
+      source: spec.kind === 'made' ? spec : { kind: spec.kind },
+      sample,
+      beam,
+      iterations,
+      refine,
+      seed,
+    },
+  };
+  fs.writeFileSync(join(folder, 'tree.bin'), treeFile);
+  fs.writeFileSync(join(folder, 'meta.json'), metaText(meta));
+  for (let i = 0; i < chunks; i++) fs.rmSync(runPath(folder, i));
+  for (const name of ['settings.json', 'lock']) fs.rmSync(join(folder, name));
+  const old = `${folder}.old`;
+  const replaces = fs.existsSync(path);
+  if (replaces) fs.renameSync(path, old);
+  fs.renameSync(folder, path);
+  if (replaces) fs.rmSync(old, { recursive: true });
+  return {
+    trainMs,
+    wordsMs,
+    listsMs: performance.now() - before,
+    bytes: bytes + treeFile.length,
+    lists,
+    resumed,
+  };
+}
+
+/** One worker thread, which takes chunks until none is left. */
+function worker(job: object, left: number[], onRun: () => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const thread = new Worker(new URL(import.meta.url.replace(/buildWords(\.[jt]s)$/, 'runWorker$1')), {
+      workerData: job,
+    });
+    thread.on('message', (chunk: number) => {
+      if (chunk >= 0) onRun();
+      thread.postMessage(left.shift() ?? -1);
+    });
+    thread.on('error', reject);
+    thread.on('exit', (code) =>
+      code === 0 ? resolve() : reject(new FileError(who, `a thread ended with code ${code}`)),
+    );
+  });
+}
+
+/** Rows drawn at random, as bytes, in ascending order. */
+function sampleRows(
+  source: {
+    readonly n: number;
+    readonly d: number;
+    fill(first: number, count: number, out: Float32Array): void;
+  },
+  sample: number,
+  stride: number,
+  seed: number,
+  out: { codes: Int8Array; scales: Float32Array },
+): void {
+  const { n, d } = source;
+  const one = new Float32Array(d);
+  const row = { codes: new Int8Array(stride), scales: new Float32Array(1) };
+  const chosen = chooseRows(n, sample, seed);
+  for (const [i, word] of chosen.entries()) {
+    source.fill(word, 1, one);
+    quantiseRows(one, 1, d, stride, row);
+    out.codes.set(row.codes, i * stride);
+  }
+}
+
+/** `sample` different rows of n, ascending: all of them, or one from each of `sample` equal stretches. */
+function chooseRows(n: number, sample: number, seed: number): Int32Array {
+  if (sample === n) return Int32Array.from({ length: n }, (_, i) => i);
+  const bits = randomBits(key(seed), [sample]).data;
+  const out = new Int32Array(sample);
+  for (let i = 0; i < sample; i++) {
+    const from = Math.floor((i * n) / sample);
+    const to = Math.floor(((i + 1) * n) / sample);
+    out[i] = from + (bits[i]! % (to - from));
+  }
+  return out;
+}
+
+/** Merge the runs into lists.bin: list after list its codes, scales and ids. */
+function mergeRuns(
+  folder: string,
+  { n, chunk, lists, stride }: { n: number; chunk: number; lists: number; stride: number },
+  progress: (stage: 'lists', done: number, of: number) => void,
+): { offsets: Int32Array; sums: Uint32Array; bytes: number } {
+  const chunks = Math.ceil(n / chunk);
+  const runs: { fd: number; starts: Int32Array; count: number }[] = [];
+  try {
+    const offsets = new Int32Array(lists + 1);
+    for (let i = 0; i < chunks; i++) {
+      const fd = fs.openSync(runPath(folder, i), 'r');
+      const starts = new Int32Array(lists + 1);
+      runs.push({ fd, starts, count: Math.min(chunk, n - i * chunk) });
+      readFully(fd, new Uint8Array(starts.buffer), 0);
+      for (let l = 0; l <= lists; l++) offsets[l]! += starts[l]!;
+    }
+    const sums = new Uint32Array(lists);
+    const out = fs.openSync(join(folder, 'lists.bin'), 'w');
+    try {
+      // As many lists at a time as fill some 64 MiB.
+      for (let from = 0; from < lists; ) {
+        let to = from + 1;
+        while (to < lists && (offsets[to + 1]! - offsets[from]!) * (stride + 8) < 2 ** 26) to++;
+        const total = offsets[to]! - offsets[from]!;
+        const merged = new Uint8Array(total * (stride + 8));
+        const filled = new Int32Array(to - from);
+        for (const run of runs) {
+          const [first, last] = [run.starts[from]!, run.starts[to]!];
+          const count = last - first;
+          const head = 4 * (lists + 1);
+          const ids = new Uint8Array(4 * count);
+          const scales = new Uint8Array(4 * count);
+          const codes = new Uint8Array(stride * count);
+          readFully(run.fd, ids, head + 4 * first);
+          readFully(run.fd, scales, head + 4 * (run.count + first));
+          readFully(run.fd, codes, head + 8 * run.count + stride * first);
+          for (let l = from; l < to; l++) {
+            const [a, b] = [run.starts[l]! - first, run.starts[l + 1]! - first];
+            const base = (offsets[l]! - offsets[from]!) * (stride + 8);
+            const size = offsets[l + 1]! - offsets[l]!;
+            const at = filled[l - from]!;
+            merged.set(codes.subarray(a * stride, b * stride), base + at * stride);
+            merged.set(scales.subarray(4 * a, 4 * b), base + size * stride + 4 * at);
+            merged.set(ids.subarray(4 * a, 4 * b), base + size * (stride + 4) + 4 * at);
+            filled[l - from]! += b - a;
+          }
+        }
+        for (let l = from; l < to; l++) {
+          const base = (offsets[l]! - offsets[from]!) * (stride + 8);
+          sums[l] = crc32(merged.subarray(base, (offsets[l + 1]! - offsets[from]!) * (stride + 8)));
+        }
+        writeFully(out, merged);
+        from = to;
+        progress('lists', from, lists);
+      }
+      fs.fsyncSync(out);
+    } finally {
+      fs.closeSync(out);
+    }
+    return { offsets, sums, bytes: n * (stride + 8) };
+  } finally {
+    for (const { fd } of runs) fs.closeSync(fd);
+  }
+}
+
+/** Take the folder of a build: nobody else builds there, and what an earlier build left belongs to the same call. */
+function lockFolder(path: string, folder: string, settings: string): Disposable {
+  if (fs.existsSync(path) && !fs.existsSync(join(path, 'meta.json')))
+    throw new FileError(who, `${path} exists and is not an index; choose another folder`);
+  try {
+    fs.mkdirSync(folder, { recursive: false });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
+      throw new FileError(who, `cannot make ${folder}: ${(error as Error).message}`, { cause: error });
+  }
+  const lock = join(folder, 'lock');
+  try {
+    fs.writeFileSync(lock, String(process.pid), { flag: 'wx' });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    const holder = Number(fs.readFileSync(lock, 'utf8'));
+    if (isRunning(holder))
+      throw new FileError(who, `process ${holder} is building ${path} already; wait for it`);
+    // It was killed.
+    fs.writeFileSync(lock, String(process.pid));
+  }
+  const file = join(folder, 'settings.json');
+  const earlier = fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : undefined;
+  if (earlier !== undefined && earlier !== settings) {
+    fs.rmSync(lock);
+    throw new FileError(
+      who,
+      `${folder} holds a build with other settings that was stopped; repeat that one, or remove the folder`,
+    );
+  }
+  fs.writeFileSync(file, settings);
+  return { [Symbol.dispose]: () => fs.rmSync(lock, { force: true }) };
+}
+
+function isRunning(pid: number): boolean {
+  if (!Number.isSafeInteger(pid) || pid < 1) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+function readFully(fd: number, target: Uint8Array, position: number): void {
+  for (let at = 0; at < target.length; ) {
+    const count = fs.readSync(fd, target, at, target.length - at, position + at);
+    if (count === 0)
+      throw new FileError(who, 'a run of the build became shorter; remove the folder and start again');
+    at += count;
+  }
+}
+
+function writeFully(fd: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; )
+    at += fs.writeSync(fd, bytes, at, Math.min(bytes.length - at, 2 ** 26));
+}

@@ -1,0 +1,115 @@
+import { FormatError } from '../core/errors.ts';
+import { openBin } from '../core/formats/fbin.ts';
+import { openFile } from '../core/formats/files.ts';
+
+/** Where vectors come from, as plain data: a worker thread can open the same source. */
+export type SourceSpec =
+  | {
+      readonly kind: 'made';
+      readonly n: number;
+      readonly d: number;
+      readonly seed: number;
+      readonly draw?: number;
+    }
+  | { readonly kind: 'fbin'; readonly path: string };
+
+/** Vectors that are read or made piece by piece; word i is row i. */
+export interface RowSource extends Disposable {
+  readonly n: number;
+  readonly d: number;
+  /** Rows first to first + count - 1, into `out` [count, d]. */
+  fill(first: number, count: number, out: Float32Array): void;
+}
+
+/** Open a source. @throws FileError, FormatError */
+export function openSource(spec: SourceSpec): RowSource {
+  if (spec.kind === 'made') return madeWords(spec);
+  const file = openFile('index build', spec.path);
+  const rows = openBin(file, 'fbin');
+  return {
+    n: rows.rows,
+    d: rows.columns,
+    fill(first, count, out) {
+      const { data } = rows.read(first, first + count);
+      const bad = data.findIndex((v) => !Number.isFinite(v));
+      if (bad >= 0)
+        throw new FormatError(
+          'index build',
+          `${spec.path}: row ${first + Math.floor(bad / rows.columns)} holds ${data[bad]}`,
+        );
+      out.set(data as Float32Array);
+    },
+    [Symbol.dispose]: () => file[Symbol.dispose](),
+  };
+}
+
+/**
+ * A made-up vocabulary of any size: word i depends on i and the seed alone, so that any part can be made anywhere, again.
+ *
+ * sqrt(n) clusters whose sizes fall like 1 / (rank + 10); a word is its cluster's centre plus noise as strong as the centre,
+ * times a length from 0.7 to 1.3. Noise is a sum of two uniform numbers. Only +, -, *, / and shifts: all machines make the
+ * same bits. Another `draw` gives other words of the same clusters, which serve as queries.
+ */
+function madeWords({ n, d, seed, draw = 0 }: Extract<SourceSpec, { kind: 'made' }>): RowSource {
+  const clusters = Math.max(Math.round(Math.sqrt(n)), 1);
+  const centres = new Float32Array(clusters * d);
+  const reach = new Float64Array(clusters);
+  let total = 0;
+  for (let c = 0; c < clusters; c++) {
+    let state = startOf(mix(c) ^ mix(seed));
+    for (let j = 0; j < d; j++) {
+      state = step(state);
+      centres[c * d + j] = spread(state);
+    }
+    reach[c] = total += 1 / (c + 10);
+  }
+  const root = mix(mix(seed + 0x5bd1e995) + draw);
+  return {
+    n,
+    d,
+    fill(first, count, out) {
+      for (let i = 0; i < count; i++) {
+        let state = startOf(mix(first + i) ^ root);
+        const goal = ((state >>> 0) / 2 ** 32) * total;
+        let [low, high] = [0, clusters - 1];
+        while (low < high) {
+          const middle = (low + high) >> 1;
+          if (reach[middle]! > goal) high = middle;
+          else low = middle + 1;
+        }
+        state = step(state);
+        const length = 1 + 0.3 * spread(state);
+        const from = low * d;
+        for (let j = 0; j < d; j++) {
+          state = step(state);
+          out[i * d + j] = length * (centres[from + j]! + spread(state));
+        }
+      }
+    },
+    [Symbol.dispose]: () => {},
+  };
+}
+
+/** A 32-bit mixer: every bit of the input reaches every bit of the output. */
+function mix(value: number): number {
+  let h = Math.imul(value ^ 0x9e3779b9, 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 16), 0x21f0aaad);
+  h = Math.imul(h ^ (h >>> 15), 0x735a2d97);
+  return h ^ (h >>> 15);
+}
+
+/** Marsaglia's xorshift has one fixed point, 0. */
+function startOf(state: number): number {
+  return step(mix(state) || 1);
+}
+
+function step(state: number): number {
+  let s = state ^ (state << 13);
+  s ^= s >>> 17;
+  return s ^ (s << 5);
+}
+
+/** From -1 to 1, triangular: the sum of the two halves of 32 bits. */
+function spread(state: number): number {
+  return ((state & 0xffff) + (state >>> 16)) / 65535 - 1;
+}

@@ -1,0 +1,100 @@
+import { createHash } from 'node:crypto';
+import type { FormatError } from '../core/errors.ts';
+import type { WordTree } from './wordTree.ts';
+
+/** The version of the files; others are refused. */
+export const wordVersion = 1;
+
+/**
+ * meta.json of an index of words. Beside it lie tree.bin (roots and lists as bytes, where lists start, their CRC-32) and
+ * lists.bin (list after list: codes [m, stride], scales f32 [m], ids i32 [m]).
+ */
+export interface WordMeta {
+  readonly format: 'subvocab words';
+  readonly version: number;
+  readonly words: number;
+  readonly dimensions: number;
+  readonly roots: number;
+  readonly lists: number;
+  /** Length of lists.bin. */
+  readonly bytes: number;
+  /** SHA-256 of tree.bin. */
+  readonly tree: string;
+  readonly build: Readonly<Record<string, unknown>>;
+}
+
+/** The text of meta.json: one line for the SHA-256 of the rest, then the rest. */
+export function metaText(meta: WordMeta): string {
+  const body = JSON.stringify(meta, null, 1);
+  return `${JSON.stringify({ sha256: createHash('sha256').update(body).digest('hex') })}\n${body}\n`;
+}
+
+/** Read meta.json. @throws FormatError */
+export function parseMeta(text: string, fail: (message: string) => FormatError): WordMeta {
+  const end = text.indexOf('\n');
+  const body = text.slice(end + 1, -1);
+  let meta: Partial<WordMeta>;
+  let head: { sha256?: unknown };
+  try {
+    head = JSON.parse(text.slice(0, Math.max(end, 0)));
+    meta = JSON.parse(body);
+  } catch (error) {
+    throw fail(`it is not the description of an index of words: ${(error as Error).message}`);
+  }
+  if (meta?.format !== 'subvocab words') throw fail('it is not the description of an index of words');
+  if (meta.version !== wordVersion)
+    throw fail(`it has version ${JSON.stringify(meta.version)}; this package reads version ${wordVersion}`);
+  if (!text.endsWith('\n') || head?.sha256 !== createHash('sha256').update(body).digest('hex'))
+    throw fail('its SHA-256 is another; the file is damaged');
+  return meta as WordMeta;
+}
+
+/** tree.bin: kids, offsets, CRC-32 of each list, codes of roots, codes of lists. */
+export function treeBytes(tree: WordTree, offsets: Int32Array, sums: Uint32Array): Uint8Array<ArrayBuffer> {
+  const parts = [tree.kids, offsets, sums, tree.rootCodes, tree.listCodes];
+  const out = new Uint8Array(parts.reduce((size, part) => size + part.byteLength, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(new Uint8Array(part.buffer, part.byteOffset, part.byteLength), at);
+    at += part.byteLength;
+  }
+  return out;
+}
+
+/** Read tree.bin. @throws FormatError */
+export function parseTree(
+  bytes: Uint8Array<ArrayBuffer>,
+  { dimensions: d, roots, lists, words, tree: sha }: WordMeta,
+  fail: (message: string) => FormatError,
+): { tree: WordTree; offsets: Int32Array; sums: Uint32Array } {
+  const stride = Math.ceil(d / 16) * 16;
+  const size = 4 * (roots + 1) + 4 * (lists + 1) + 4 * lists + stride * (roots + lists);
+  if (bytes.length !== size)
+    throw fail(`it has ${bytes.length} bytes, not ${size}; the file is truncated or of another index`);
+  if (createHash('sha256').update(bytes).digest('hex') !== sha)
+    throw fail('its SHA-256 is not that of the index; the file is damaged');
+  let at = bytes.byteOffset;
+  const take = <A>(
+    make: new (buffer: ArrayBuffer, at: number, length: number) => A,
+    length: number,
+    width: number,
+  ): A => {
+    const part = new make(bytes.buffer, at, length);
+    at += length * width;
+    return part;
+  };
+  const kids = take(Int32Array, roots + 1, 4);
+  const offsets = take(Int32Array, lists + 1, 4);
+  const sums = take(Uint32Array, lists, 4);
+  const rootCodes = take(Int8Array, roots * stride, 1);
+  const listCodes = take(Int8Array, lists * stride, 1);
+  for (const [name, starts, end] of [
+    ['roots', kids, lists],
+    ['lists', offsets, words],
+  ] as const) {
+    const falls = starts.findIndex((s, i) => i > 0 && s < starts[i - 1]!);
+    if (starts[0] !== 0 || starts.at(-1) !== end || falls >= 0)
+      throw fail(`the starts of its ${name} do not run from 0 to ${end}`);
+  }
+  return { tree: { d, roots, lists, rootCodes, listCodes, kids }, offsets, sums };
+}
