@@ -538,8 +538,8 @@ const inTiles: readonly Mutant[] = [
 const inThreshold: readonly Mutant[] = [
   {
     name: 'the sigmoid lacks its 1',
-    from: '/ (1.0 + e); }\n  return select(1.0 - 0.5',
-    to: '/ (2.0 + e); }\n  return select(1.0 - 0.5',
+    from: 'y < vec4f(0.0)) / (1.0 + e); }',
+    to: 'y < vec4f(0.0)) / (2.0 + e); }',
   },
   { name: 'Laplace counts twice', from: 'select(1.0 - 0.5 * e, 0.5 * e', to: 'select(1.0 - 0.5 * e, e' },
   { name: 'a row is done too early', from: 'k * 4.8e-7', to: 'k * 4.8e-3' },

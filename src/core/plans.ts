@@ -35,7 +35,9 @@ import { planPrefixMask, planPrefixMaskBackward, planPrefixMaskRange } from './o
 import { planRandomBits } from './ops/randomBits.ts';
 import { planSampledCrossEntropy, planSampledCrossEntropyBackward } from './ops/sampledCrossEntropy.ts';
 import { planSampleLogits } from './ops/sampleLogits.ts';
+import { planScoreInt8 } from './ops/scoreInt8.ts';
 import { planSkipTuning, planSkipTuningBackward } from './ops/skipTuning.ts';
+import { planSmoothTopK, planSmoothTopKBackward, planSmoothTopKJvp } from './ops/smoothTopK.ts';
 import { planSoftmax, planSoftmaxBackward } from './ops/softmax.ts';
 import { planSparsemax, planSparsemaxBackward } from './ops/sparsemax.ts';
 import { planSplitMinSum } from './ops/splitMinSum.ts';
@@ -98,11 +100,15 @@ export const plans: {
   softmax: planSoftmax,
   softmaxBackward: planSoftmaxBackward,
   splitMinSum: planSplitMinSum,
+  smoothTopK: planSmoothTopK,
+  smoothTopKBackward: planSmoothTopKBackward,
+  smoothTopKJvp: planSmoothTopKJvp,
   gatherRows: planGatherRows,
   gatherRowsBackward: planGatherRowsBackward,
   gelu: planGelu,
   geluBackward: planGeluBackward,
   localIds: planLocalIds,
+  scoreInt8: planScoreInt8,
   maskBySubVocab: planMaskBySubVocab,
   maskBySubVocabBackward: planMaskBySubVocabBackward,
   subVocabHead: planSubVocabHead,

@@ -1,7 +1,7 @@
-// The threshold relaxations of gumbelTopK: p[i] = f((score[i] - lambda) / temperature) with sum p = k per row, and the
+// The threshold relaxations of gumbelTopK and smoothTopK: p[i] = f((score[i] - lambda) / temperature) with sum p = k per row, and the
 // product of their Jacobian with a gradient.
 //
-// In s = e^-lambda each term f is concave and grows, for all three f. So from the right end of a bracket Newton's method
+// In s = e^-lambda each term f is concave and grows, for all f but clip. So from the right end of a bracket Newton's method
 // gives a better right end, and the chord between both ends gives a better left end. One pass over the row evaluates
 // the sum and its slope at four points: these two, and two between them; five passes were enough in all trials.
 //
@@ -17,7 +17,7 @@
 
 override LANES: u32 = 8u;    // invocations per workgroup, a power of two up to 64
 override TILES: bool = false;
-override KIND: u32 = 0u;     // f: 0 min(1, e^y), 1 the sigmoid, 2 the distribution function of Laplace
+override KIND: u32 = 0u;     // f: 0 min(1, e^y), 1 the sigmoid, 2 the distribution function of Laplace, 3 clip(y, 0, 1)
 override PER: u32 = 16u;     // elements per invocation of the elementwise kernels
 
 override SOURCE: u32 = 0u;   // of the noise
@@ -98,7 +98,7 @@ struct Row {
   lowSum: f32,
   slope: f32,       // sum of w at lambda
   mean: f32,        // sum of w g / sum of w
-  spare: f32,
+  lowSlope: f32,
   points: vec4f,    // where the next pass evaluates
 }
 
@@ -131,6 +131,10 @@ fn thresholdBegin(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) 
     } else if (KIND == 1u) {
       row.low = gap - t * log(k);
       row.high = t * log(rest);
+    } else if (KIND == 3u) {
+      // At -t the k largest count 1; from the (k+1)-th score on only they count. Apart by more than t: at both.
+      row.low = -t;
+      row.high = max(gap, -t);
     } else {
       row.low = gap - t * log(0.5 * (k + 1.0));
       row.high = t * log(0.5 * (rest + 1.0));
@@ -159,12 +163,14 @@ fn scaled(difference: f32, lambda: vec4f) -> vec4f {
 fn valueOf(y: vec4f, e: vec4f) -> vec4f {   // e = exp(-|y|)
   if (KIND == 0u) { return select(vec4f(1.0), e, y < vec4f(0.0)); }
   if (KIND == 1u) { return select(vec4f(1.0), e, y < vec4f(0.0)) / (1.0 + e); }
+  if (KIND == 3u) { return clamp(y, vec4f(0.0), vec4f(1.0)); }
   return select(1.0 - 0.5 * e, 0.5 * e, y < vec4f(0.0));
 }
 
 fn slopeOf(y: vec4f, e: vec4f) -> vec4f {
   if (KIND == 0u) { return select(vec4f(0.0), e, y < vec4f(0.0)); }
   if (KIND == 1u) { return e / ((1.0 + e) * (1.0 + e)); }
+  if (KIND == 3u) { return select(vec4f(0.0), vec4f(1.0), (y > vec4f(0.0)) & (y < vec4f(1.0))); }
   return 0.5 * e;
 }
 
@@ -301,6 +307,7 @@ fn advance(i: u32, four: Sums) {
     if (sum >= k && at >= row.low) {
       row.low = at;
       row.lowSum = sum;
+      row.lowSlope = four.slope[j];
     }
   }
   let t = params.temperature;
@@ -308,6 +315,15 @@ fn advance(i: u32, four: Sums) {
   // Within the rounding of the sums, or of lambda.
   if (row.miss <= k * 4.8e-7 || width <= 2.4e-7 * max(max(abs(row.high), abs(row.low)), 0.1 * t)) {
     row.status = DONE;
+  } else if (KIND == 3u) {
+    // Linear between bends: Newton's method from both ends is exact once no bend is left between them, the chord and the
+    // middle make sure that it comes to that.
+    let middle = 0.5 * (row.low + row.high);
+    var four = vec4f(middle);
+    if (row.highSlope > 0.0) { four.x = row.high - t * (k - row.highSum) / row.highSlope; }
+    if (row.lowSlope > 0.0) { four.y = row.low + t * (row.lowSum - k) / row.lowSlope; }
+    if (row.lowSum > row.highSum) { four.z = row.high - width * (k - row.highSum) / (row.lowSum - row.highSum); }
+    row.points = clamp(four, vec4f(row.low), vec4f(row.high));
   } else {
     var right = row.high;
     var left = row.low;

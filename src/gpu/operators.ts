@@ -38,7 +38,9 @@ import type { Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
 import { sampledCrossEntropy, sampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 import { sampleLogits } from './sampleLogits.ts';
+import { scoreInt8 } from './scoreInt8.ts';
 import { skipTuning, skipTuningBackward } from './skipTuning.ts';
+import { smoothTopK, smoothTopKBackward, smoothTopKJvp } from './smoothTopK.ts';
 import { softmax, softmaxBackward } from './softmax.ts';
 import { sparsemax, sparsemaxBackward } from './sparsemax.ts';
 import { splitMinSum } from './splitMinSum.ts';
@@ -103,11 +105,15 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     softmax: (x, options) => softmax(gpu, x, options),
     softmaxBackward: (dy, y, options) => softmaxBackward(gpu, dy, y, options),
     splitMinSum: (n) => splitMinSum(gpu, n),
+    smoothTopK: (x, k, options) => smoothTopK(gpu, x, k, options),
+    smoothTopKBackward: (dValues, x, k, options) => smoothTopKBackward(gpu, dValues, x, k, options),
+    smoothTopKJvp: (tangent, x, k, options) => smoothTopKJvp(gpu, tangent, x, k, options),
     gatherRows: (table, ids) => gatherRows(gpu, table, ids),
     gatherRowsBackward: (dy, table, ids) => gatherRowsBackward(gpu, dy, table, ids),
     gelu: (x, options) => gelu(gpu, x, options),
     geluBackward: (dy, x, options) => geluBackward(gpu, dy, x, options),
     localIds: (ids, words) => localIds(gpu, ids, words),
+    scoreInt8: (queries, queryScales, codes, scales) => scoreInt8(gpu, queries, queryScales, codes, scales),
     maskBySubVocab: (logits, words) => maskBySubVocab(gpu, logits, words),
     maskBySubVocabBackward: (dy, words) => maskBySubVocabBackward(gpu, dy, words),
     subVocabHead: (x, table, words, options) => subVocabHead(gpu, x, table, words, options),

@@ -35,7 +35,9 @@ export { prefixMask, prefixMaskBackward, prefixMaskRange } from './prefixMask.ts
 export { randomBits } from './randomBits.ts';
 export { sampledCrossEntropy, sampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 export { sampleLogits } from './sampleLogits.ts';
+export { scoreInt8 } from './scoreInt8.ts';
 export { skipTuning, skipTuningBackward } from './skipTuning.ts';
+export { smoothTopK, smoothTopKBackward, smoothTopKJvp } from './smoothTopK.ts';
 export { softmax, softmaxBackward } from './softmax.ts';
 export { sparsemax, sparsemaxBackward } from './sparsemax.ts';
 export { splitMinSum, splitMinSumOf } from './splitMinSum.ts';

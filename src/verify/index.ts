@@ -30,7 +30,9 @@ import { cases as prefixMask } from './prefixMask.ts';
 import { cases as randomBits } from './randomBits.ts';
 import { cases as sampledCrossEntropy } from './sampledCrossEntropy.ts';
 import { cases as sampleLogits } from './sampleLogits.ts';
+import { cases as scoreInt8 } from './scoreInt8.ts';
 import { cases as skipTuning } from './skipTuning.ts';
+import { cases as smoothTopK } from './smoothTopK.ts';
 import { cases as softmax } from './softmax.ts';
 import { cases as sparsemax } from './sparsemax.ts';
 import { cases as splitMinSum } from './splitMinSum.ts';
@@ -64,9 +66,11 @@ export const cases: readonly Case[] = [
   ...skipTuning,
   ...softmax,
   ...splitMinSum,
+  ...smoothTopK,
   ...gatherRows,
   ...gelu,
   ...localIds,
+  ...scoreInt8,
   ...maskBySubVocab,
   ...subVocabHead,
   ...sampledCrossEntropy,

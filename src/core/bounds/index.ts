@@ -31,7 +31,9 @@ import { judgeMultiHeadAttention, judgeMultiHeadAttentionBackward } from './mult
 import { judgePoolQuery, judgePoolQueryBackward } from './poolQuery.ts';
 import { judgeSampledCrossEntropy, judgeSampledCrossEntropyBackward } from './sampledCrossEntropy.ts';
 import { judgeSampleLogits } from './sampleLogits.ts';
+import { judgeScoreInt8 } from './scoreInt8.ts';
 import { judgeSkipTuning, judgeSkipTuningBackward } from './skipTuning.ts';
+import { judgeSmoothTopK, judgeSmoothTopKBackward, judgeSmoothTopKJvp } from './smoothTopK.ts';
 import { judgeSoftmax, judgeSoftmaxBackward } from './softmax.ts';
 import { judgeSparsemax, judgeSparsemaxBackward } from './sparsemax.ts';
 import { judgeSubVocabHead, judgeSubVocabHeadBackward } from './subVocabHead.ts';
@@ -74,7 +76,11 @@ const judges: Readonly<Record<string, Judge>> = {
   gumbelTopKRelaxed: judgeGumbelTopKRelaxed,
   lerp: judgeLerp,
   lerpBackward: judgeLerpBackward,
+  scoreInt8: judgeScoreInt8,
   sampleLogits: judgeSampleLogits,
+  smoothTopK: judgeSmoothTopK,
+  smoothTopKBackward: judgeSmoothTopKBackward,
+  smoothTopKJvp: judgeSmoothTopKJvp,
   adamW: judgeAdamW,
   gradientClip: judgeGradientClip,
   gradientClipFactor: judgeGradientClip,

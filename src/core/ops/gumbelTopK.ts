@@ -13,7 +13,14 @@ import {
 import type { Contract } from './contract.ts';
 
 /** The smooth stand-ins for a hard top-k; their formulas are in docs/gumbelTopK.md. */
-export type Relaxation = 'thresholdExp' | 'thresholdSigmoid' | 'thresholdLaplace' | 'exactK' | 'relaxedTopK';
+export type Relaxation =
+  | 'thresholdExp'
+  | 'thresholdSigmoid'
+  | 'thresholdLaplace'
+  | 'exactK'
+  | 'relaxedTopK'
+  /** Only in smoothTopK: its gradient is 0 for all but a few entries. */
+  | 'thresholdClip';
 
 const relaxations: readonly Relaxation[] = [
   'thresholdExp',

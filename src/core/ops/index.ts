@@ -68,7 +68,14 @@ import {
   sampledCrossEntropyContract,
 } from './sampledCrossEntropy.ts';
 import { type SampleLogitsOps, sampleLogitsContract } from './sampleLogits.ts';
+import { type ScoreInt8Ops, scoreInt8Contract } from './scoreInt8.ts';
 import { type SkipTuningOps, skipTuningBackwardContract, skipTuningContract } from './skipTuning.ts';
+import {
+  type SmoothTopKOps,
+  smoothTopKBackwardContract,
+  smoothTopKContract,
+  smoothTopKJvpContract,
+} from './smoothTopK.ts';
 import { type SoftmaxOps, softmaxBackwardContract, softmaxContract } from './softmax.ts';
 import { type SparsemaxOps, sparsemaxBackwardContract, sparsemaxContract } from './sparsemax.ts';
 import { type SplitMinSumOps, splitMinSumContract } from './splitMinSum.ts';
@@ -98,12 +105,14 @@ export interface Ops<T extends AnyTensor>
     PrefixMaskOps<T>,
     RandomBitsOps<T>,
     SampleLogitsOps<T>,
+    SmoothTopKOps<T>,
     SkipTuningOps<T>,
     SoftmaxOps<T>,
     SplitMinSumOps<T>,
     GatherRowsOps<T>,
     GeluOps<T>,
     LocalIdsOps<T>,
+    ScoreInt8Ops<T>,
     MaskBySubVocabOps<T>,
     SubVocabHeadOps<T>,
     SampledCrossEntropyOps<T>,
@@ -161,10 +170,14 @@ export const contracts: readonly Contract[] = [
   hierarchicalAnnContract,
   hierarchicalAnnAddContract,
   hierarchicalAnnSearchContract,
+  scoreInt8Contract,
   layerNormContract,
   layerNormBackwardContract,
   softmaxContract,
   softmaxBackwardContract,
+  smoothTopKContract,
+  smoothTopKBackwardContract,
+  smoothTopKJvpContract,
   splitMinSumContract,
   gatherRowsContract,
   gatherRowsBackwardContract,

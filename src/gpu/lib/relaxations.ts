@@ -1,4 +1,4 @@
-import type { NoiseOptions, RelaxationPlan } from '../../core/ops/gumbelTopK.ts';
+import type { NoiseOptions, Relaxation, RelaxationPlan } from '../../core/ops/gumbelTopK.ts';
 import type { Binding, Gpu } from '../runtime/gpu.ts';
 import type { GpuTensor } from '../runtime/gpuTensor.ts';
 import { topK, topKBackward } from '../topK.ts';
@@ -15,9 +15,13 @@ const kinds = {
   thresholdLaplace: 2,
   exactK: 1,
   relaxedTopK: 0,
+  thresholdClip: 3,
 } as const;
-/** Passes to enqueue. Rows that are done leave at once; five were enough in all trials, at any spread and size. */
-const passes = 10;
+/**
+ * Passes to enqueue. Rows that are done leave at once; five were enough in all trials, at any spread and size. The sum of
+ * clipped entries has bends, so that only halving is sure to come closer.
+ */
+const passesOf = (relaxation: Relaxation): number => (relaxation === 'thresholdClip' ? 26 : 10);
 /** Words of a row's state and of a partial sum. */
 const stateWords = 16;
 const sumWords = 8;
@@ -38,13 +42,35 @@ export function relax(
   options: NoiseOptions<GpuTensor>,
   gradient?: Gradient,
 ): GpuTensor {
+  return relaxWithStates(gpu, plan, k, logits, options, gradient).out;
+}
+
+/** The same, with the state of every row as gumbelTopK.threshold.wgsl left it; relaxedTopK has none. */
+export function relaxWithStates(
+  gpu: Gpu,
+  plan: RelaxationPlan,
+  k: number,
+  logits: GpuTensor,
+  options: NoiseOptions<GpuTensor>,
+  gradient?: Gradient,
+): { out: GpuTensor; states: GpuTensor | undefined } {
   const scores = gpu.empty('f32', logits.shape);
-  if (scores.size === 0) return scores;
+  if (scores.size === 0) return { out: scores, states: undefined };
   perturb(gpu, logits, options, scores);
   const job = jobOf(gpu, plan, k);
-  if (plan.relaxation === 'relaxedTopK') return tabled(job, scores, undefined, gradient);
+  if (plan.relaxation === 'relaxedTopK')
+    return { out: tabled(job, scores, undefined, gradient), states: undefined };
   const states = solve(job, scores);
-  if (plan.relaxation === 'exactK') return tabled(job, scores, states, gradient);
+  const out =
+    plan.relaxation === 'exactK'
+      ? tabled(job, scores, states, gradient)
+      : thresholds(job, scores, states, gradient);
+  return { out, states };
+}
+
+/** The threshold relaxations, in place of the differences that `solve` left in `scores`. */
+function thresholds(job: Job, scores: GpuTensor, states: GpuTensor, gradient?: Gradient): GpuTensor {
+  const { gpu, plan } = job;
   if (gradient === undefined) {
     for (const w of job.windows) job.run('thresholdValues', w, [states], [[scores, w.span]], w.pieces);
     return scores;
@@ -200,7 +226,7 @@ function solve(job: Job, scores: GpuTensor): GpuTensor {
   job.run('thresholdBegin', {}, [largest], [states], lanesFor(job, rows));
   if (k === 0 || k === length) return states;
   const partials = partialSums(job, job.chunks);
-  for (let step = 0; step < passes; step++) {
+  for (let step = 0; step < passesOf(plan.relaxation); step++) {
     for (const w of job.windows) {
       job.run('thresholdSum', { ...w, step }, [states], [[scores, w.span], partials], w.pieces);
     }

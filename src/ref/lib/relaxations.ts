@@ -7,6 +7,10 @@ import type { Relaxation } from '../../core/ops/gumbelTopK.ts';
 export interface Relaxed {
   readonly values: Float64Array;
   backward(g: Float64Array): Float64Array;
+  /** Of the thresholds: temperature lambda, in units of the scores. */
+  readonly threshold?: number;
+  /** Of the thresholds: the product of g with the derivative of the values by k. */
+  byK?(g: Float64Array): number;
 }
 
 /**
@@ -23,7 +27,11 @@ export function relax(relaxation: Relaxation, scores: Float64Array, k: number, t
   }
   const x = scores.map((s) => s / temperature);
   const relaxed = relaxation === 'exactK' ? exactK(x, k) : threshold(relaxation, x, k);
-  return { values: relaxed.values, backward: (g) => relaxed.backward(g).map((d) => d / temperature) };
+  return {
+    ...relaxed,
+    ...(relaxed.threshold === undefined ? {} : { threshold: relaxed.threshold * temperature }),
+    backward: (g) => relaxed.backward(g).map((d) => d / temperature),
+  };
 }
 
 /**
@@ -41,22 +49,27 @@ function threshold(relaxation: Relaxation, scores: Float64Array, k: number): Rel
       ? [lambdaExp, (y: number) => Math.min(1, Math.exp(y)), (y: number) => (y < 0 ? Math.exp(y) : 0)]
       : relaxation === 'thresholdSigmoid'
         ? [lambdaSigmoid, sigmoid, (y: number) => sigmoid(y) * sigmoid(-y)]
-        : [lambdaLaplace, laplace, (y: number) => Math.exp(-Math.abs(y)) / 2];
+        : relaxation === 'thresholdLaplace'
+          ? [lambdaLaplace, laplace, (y: number) => Math.exp(-Math.abs(y)) / 2]
+          : [lambdaClip, clip, (y: number) => (y > 0 && y < 1 ? 1 : 0)];
   const lambda = lambdaOf(x, k);
   const w = x.map((v) => slope(v - lambda));
+  // With total 0 all entries are saturated: nothing moves.
+  const total = sum(w);
+  const mean = (g: Float64Array): number => (total === 0 ? 0 : dot(w, g) / total);
   return {
     values: x.map((v) => f(v - lambda)),
+    threshold: kth + lambda,
     backward: (g) => {
-      const total = sum(w);
-      // All entries are saturated: nothing moves.
-      if (total === 0) return new Float64Array(x.length);
-      const mean = dot(w, g) / total;
-      return g.map((v, i) => w[i]! * (v - mean));
+      const m = mean(g);
+      return g.map((v, i) => w[i]! * (v - m));
     },
+    byK: mean,
   };
 }
 
 const sigmoid = (y: number): number => (y < 0 ? Math.exp(y) / (1 + Math.exp(y)) : 1 / (1 + Math.exp(-y)));
+const clip = (y: number): number => Math.min(Math.max(y, 0), 1);
 const laplace = (y: number): number => (y < 0 ? Math.exp(y) / 2 : 1 - Math.exp(-y) / 2);
 
 /**
@@ -89,6 +102,24 @@ function lambdaLaplace(x: Float64Array, k: number): number {
     if (m === n || lambda >= sorted[m]!) return lambda;
     logA = logAddExp(logA, -sorted[m]!);
   }
+}
+
+/**
+ * f = clip(x, 0, 1). The sum over the entries is linear between neighbours among all x and x - 1, and falls. So the two that
+ * enclose k are looked for by halving; between them m entries are 1, r lie inside, and r lambda = sum of these r - (k - m).
+ */
+function lambdaClip(x: Float64Array, k: number): number {
+  const bends = Float64Array.from([...x, ...x.map((v) => v - 1)]).sort();
+  const at = (lambda: number): number => sum(x.map((v) => clip(v - lambda)));
+  let [low, high] = [0, bends.length - 1];
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (at(bends[middle]!) >= k) low = middle;
+    else high = middle;
+  }
+  const m = x.filter((v) => v - 1 >= bends[high]!).length;
+  const inside = x.filter((v) => v >= bends[high]! && v - 1 <= bends[low]!);
+  return (sum(inside) - (k - m)) / inside.length;
 }
 
 /**
@@ -221,6 +252,60 @@ function relaxedTopK(scores: Float64Array, k: number, temperature: number): Rela
         for (let i = 0; i < n; i++) handed[i] = before.free[i]! > tiny ? -dw[i]! / before.free[i]! : 0;
       }
       return dw;
+    },
+  };
+}
+
+/**
+ * k times: values += softmax((1 - values) x), x relative to the smallest. Kept as the counter-example that it is: entries
+ * exceed 1 ([3, 2, 1, 4], k = 3: 1.117), larger scores may get less, and k = n does not give ones.
+ * @source kexue.fm 10373
+ */
+export function iteratedSoftmax(
+  scores: Float64Array,
+  k: number,
+  temperature: number,
+): Relaxed & { forward(tangent: Float64Array): Float64Array } {
+  const n = scores.length;
+  const least = scores.reduce((best, v, i) => (v < scores[best]! ? i : best), 0);
+  const x = scores.map((v) => (v - scores[least]!) / temperature);
+  const values = new Float64Array(n);
+  const steps: { before: Float64Array; s: Float64Array }[] = [];
+  for (let j = 0; j < k; j++) {
+    const before = values.slice();
+    const y = x.map((v, i) => (1 - before[i]!) * v);
+    const top = y.reduce((a, v) => Math.max(a, v), -Infinity);
+    const e = y.map((v) => Math.exp(v - top));
+    const total = sum(e);
+    const s = e.map((v) => v / total);
+    for (let i = 0; i < n; i++) values[i]! += s[i]!;
+    steps.push({ before, s });
+  }
+  return {
+    values,
+    forward: (tangent) => {
+      const dx = tangent.map((v) => (v - tangent[least]!) / temperature);
+      const dp = new Float64Array(n);
+      for (const { before, s } of steps) {
+        const dy = dx.map((v, i) => (1 - before[i]!) * v - dp[i]! * x[i]!);
+        const mean = dot(s, dy);
+        for (let i = 0; i < n; i++) dp[i]! += s[i]! * (dy[i]! - mean);
+      }
+      return dp;
+    },
+    backward: (g) => {
+      const dp = g.slice();
+      const dx = new Float64Array(n);
+      for (const { before, s } of steps.toReversed()) {
+        const mean = dot(s, dp);
+        for (let i = 0; i < n; i++) {
+          const dy = s[i]! * (dp[i]! - mean);
+          dx[i]! += dy * (1 - before[i]!);
+          dp[i]! -= dy * x[i]!;
+        }
+      }
+      const all = sum(dx);
+      return dx.map((v, i) => (v - (i === least ? all : 0)) / temperature);
     },
   };
 }

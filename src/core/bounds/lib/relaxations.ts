@@ -12,6 +12,11 @@ export interface RowBound {
   readonly valuesSuspect?: Float64Array;
   /** Bounds of the gradient for dKHot = g. */
   gradient(g: Float64Array): Float64Array;
+  /** Of the thresholds: how far temperature lambda may be off, and sum(w g) / sum(w). */
+  readonly threshold?: number;
+  byK?(g: Float64Array): number;
+  /** Of the iterated softmax, whose Jacobian is not symmetric: bounds of its product with a vector. */
+  forward?(v: Float64Array): Float64Array;
 }
 
 const u = unitWgsl;
@@ -56,6 +61,7 @@ const shapes: Readonly<Record<string, readonly [(y: number) => number, (y: numbe
     (y) => (y < 0 ? Math.exp(y) / 2 : 1 - Math.exp(-y) / 2),
     (y) => Math.exp(-Math.abs(y)) / 2,
   ],
+  thresholdClip: [(y) => Math.min(Math.max(y, 0), 1), (y) => (y > 0 && y < 1 ? 1 : 0)],
 };
 
 function thresholdOf(
@@ -71,8 +77,8 @@ function thresholdOf(
   const x = scores.map((s) => (s - kth) / temperature);
   // Newton in e^-lambda, climbing from the left; see docs/gumbelTopK.md.
   const all = Math.log(x.reduce((sum, v) => sum + Math.exp(Math.min(v, 700)), 0)) - Math.log(k);
-  let lambda = Math.min(all, Math.log(n - k + 1));
-  for (let step = 0; step < 2000; step++) {
+  let lambda = kind === 'thresholdClip' ? clipRoot(x, k) : Math.min(all, Math.log(n - k + 1));
+  for (let step = 0; step < 2000 && kind !== 'thresholdClip'; step++) {
     let sum = 0;
     let total = 0;
     for (const v of x) {
@@ -87,7 +93,7 @@ function thresholdOf(
   const p = y.map(f);
   const w = y.map(slope);
   const moved = x.map((v, i) => u * (Math.abs(v) + 4 * Math.abs(y[i]!)));
-  const exp = y.map((v, i) => (3 + 2 * Math.abs(v)) * u + moved[i]!);
+  const exp = y.map((v, i) => (kind === 'thresholdClip' ? 0 : (3 + 2 * Math.abs(v)) * u) + moved[i]!);
   // Every term's own error, the sum over 32 + chunk / 32 terms and then over chunks, and what the solver leaves.
   let sum = gamma(160 + n / 16384) * k + 5e-7 * k;
   let total = 0;
@@ -97,6 +103,18 @@ function thresholdOf(
   }
   sum += total * 2.5e-7 * Math.max(Math.abs(lambda), 0.1);
   return { p, w, y, exp, moved, sum, blur: blur / temperature };
+}
+
+/** The root of the sum of clipped entries by halving; x is relative to the k-th largest. */
+function clipRoot(x: Float64Array, k: number): number {
+  let [low, high] = [-1, 0];
+  for (let step = 0; step < 200; step++) {
+    const middle = (low + high) / 2;
+    const sum = x.reduce((a, v) => a + Math.min(Math.max(v - middle, 0), 1), 0);
+    if (sum >= k) low = middle;
+    else high = middle;
+  }
+  return low;
 }
 
 /** What flushed subnormals can take away from a gradient, with room for a few of them. */
@@ -114,18 +132,20 @@ function boundThreshold(kind: Relaxation, t: Threshold, temperature: number): Ro
   const { p, w, y, exp, moved } = t;
   const shift = shiftOf(t);
   // At the kink of min(1, e^y) the slope jumps; y may be on the other side of it.
-  const kink = (i: number): boolean =>
-    kind === 'thresholdExp' && Math.abs(y[i]!) <= moved[i]! + Math.min(shift, 1) + t.blur + 1e-6;
+  const kink = (i: number): boolean => {
+    const reach = moved[i]! + Math.min(shift, 1) + t.blur + 1e-6;
+    if (kind === 'thresholdClip' && Math.abs(y[i]! - 1) <= reach) return true;
+    return (kind === 'thresholdExp' || kind === 'thresholdClip') && Math.abs(y[i]!) <= reach;
+  };
   const values = p.map((v, i) => {
     const slope = kink(i) ? 1 : w[i]!;
     // All entries move the same way with lambda, so none by more than the sum does.
     const byLambda = Math.min(shift < 0.25 ? 1.3 * slope * shift : Infinity, t.sum);
     return slope * exp[i]! + byLambda + 7 * u * v + minNormal;
   });
-  const gradient = (g: Float64Array): Float64Array => {
-    const dw = w.map((v, i) => (kink(i) ? 1 : Math.min(v * (exp[i]! + 1.3 * Math.min(shift, 1) + 7 * u), 1)));
+  const dw = w.map((v, i) => (kink(i) ? 1 : Math.min(v * (exp[i]! + 1.3 * Math.min(shift, 1) + 7 * u), 1)));
+  const meanOf = (g: Float64Array): { mean: number; dMean: number } => {
     const largest = g.reduce((a, v) => Math.max(a, Math.abs(v)), 0);
-    const flush = flushed(g, temperature);
     let total = 0;
     let dTotal = 0;
     let product = 0;
@@ -139,13 +159,28 @@ function boundThreshold(kind: Relaxation, t: Threshold, temperature: number): Ro
     const mean = total > 0 ? product / total : 0;
     const left = total - dTotal;
     const dMean = left > 0 ? Math.min((dProduct + Math.abs(mean) * dTotal) / left, 2 * largest) : 2 * largest;
+    return { mean, dMean };
+  };
+  const gradient = (g: Float64Array): Float64Array => {
+    const { mean, dMean } = meanOf(g);
+    const flush = flushed(g, temperature);
     return g.map((v, i) => {
       const away = Math.abs(v - mean) + dMean;
       const rounding = w[i]! * (dMean + 6 * u * (Math.abs(v) + Math.abs(mean)));
       return (dw[i]! * away + rounding) / temperature + flush;
     });
   };
-  return { values, gradient };
+  // Where the sum is flat lambda may be anywhere, and nothing else depends on it.
+  const threshold = shift < 0.25 ? temperature * (1.3 * shift + t.blur + 1e-6) : 3e38;
+  return {
+    values,
+    gradient,
+    threshold,
+    byK: (g) => {
+      const { mean, dMean } = meanOf(g);
+      return dMean + 8 * u * Math.abs(mean) + minNormal;
+    },
+  };
 }
 
 /**
@@ -288,4 +323,107 @@ function boundHandBack(
     });
   }
   return dError.map((e) => 2 * e);
+}
+
+/** The iterated softmax: the steps again, with an error beside every number; twice the first order. */
+export function boundIterated(scores: Float64Array, k: number, temperature: number): RowBound {
+  const n = scores.length;
+  const least = scores.reduce((a, v) => Math.min(a, v), Infinity);
+  const owner = scores.indexOf(least);
+  const x = scores.map((v) => (v - least) / temperature);
+  const taken = new Float64Array(n);
+  const error = new Float64Array(n);
+  const steps: { taken: Float64Array; error: Float64Array; s: Float64Array; rel: Float64Array }[] = [];
+  for (let j = 0; j < k; j++) {
+    const y = x.map((v, i) => (1 - taken[i]!) * v);
+    const dy = x.map((v, i) => v * (error[i]! + u) + 5 * u * Math.abs(y[i]!));
+    const top = y.reduce((a, v) => Math.max(a, v), -Infinity);
+    const e = y.map((v) => Math.exp(v - top));
+    const total = e.reduce((a, v) => a + v, 0);
+    const s = e.map((v) => v / total);
+    const dTop = dy.reduce((a, v, i) => (y[i] === top ? Math.max(a, v) : a), 0);
+    const own = y.map((v, i) => dy[i]! + dTop + (6 + 6 * Math.abs(v - top)) * u);
+    const blur = s.reduce((a, v, i) => a + v * own[i]!, 0);
+    const rel = own.map((v) => v + blur + gamma(16 + n));
+    steps.push({ taken: taken.slice(), error: error.slice(), s, rel });
+    for (let i = 0; i < n; i++) {
+      taken[i]! += s[i]!;
+      error[i]! += s[i]! * rel[i]! + u * taken[i]!;
+    }
+  }
+  const backward = (g: Float64Array): Float64Array => {
+    const dp = g.slice();
+    const dpError = new Float64Array(n).fill(flushed(g, temperature));
+    const dx = new Float64Array(n);
+    const dxError = new Float64Array(n);
+    for (const { taken: p, error: pError, s, rel } of steps.toReversed()) {
+      const { mean, meanError } = weighted(s, rel, dp, dpError);
+      for (let i = 0; i < n; i++) {
+        const away = dp[i]! - mean;
+        const dy = s[i]! * away;
+        const dyError =
+          s[i]! *
+          (dpError[i]! +
+            meanError +
+            (rel[i]! + 6 * u) * Math.abs(away) +
+            3 * u * (Math.abs(dp[i]!) + Math.abs(mean)));
+        dx[i]! += dy * (1 - p[i]!);
+        dxError[i]! +=
+          dyError * Math.abs(1 - p[i]!) + Math.abs(dy) * (pError[i]! + 4 * u) + u * Math.abs(dx[i]!);
+        dp[i]! -= dy * x[i]!;
+        dpError[i]! += dyError * x[i]! + 6 * u * Math.abs(dy * x[i]!) + u * Math.abs(dp[i]!);
+      }
+    }
+    let all = 0;
+    for (let i = 0; i < n; i++) all += dxError[i]! + gamma(16 + n) * Math.abs(dx[i]!);
+    return dxError.map(
+      (e, i) =>
+        (2 * (e + (i === owner ? all : 0)) + 6 * u * Math.abs(dx[i]!)) / temperature +
+        flushed(g, temperature),
+    );
+  };
+  const forward = (v: Float64Array): Float64Array => {
+    const dx = v.map((w) => (w - v[owner]!) / temperature);
+    const dp = new Float64Array(n);
+    const dpError = new Float64Array(n).fill(flushed(v, temperature));
+    for (const { taken: p, error: pError, s, rel } of steps) {
+      const dy = dx.map((w, i) => (1 - p[i]!) * w - dp[i]! * x[i]!);
+      const dyError = dx.map(
+        (w, i) =>
+          Math.abs(w) * (pError[i]! + 6 * u * Math.abs(1 - p[i]!) + u) +
+          dpError[i]! * x[i]! +
+          6 * u * (Math.abs(dp[i]! * x[i]!) + Math.abs(dy[i]!)),
+      );
+      const { mean, meanError } = weighted(s, rel, dy, dyError);
+      for (let i = 0; i < n; i++) {
+        const away = dy[i]! - mean;
+        dp[i]! += s[i]! * away;
+        dpError[i]! +=
+          s[i]! *
+            (dyError[i]! +
+              meanError +
+              (rel[i]! + 6 * u) * Math.abs(away) +
+              3 * u * (Math.abs(dy[i]!) + Math.abs(mean))) +
+          u * Math.abs(dp[i]!);
+      }
+    }
+    return dpError.map((e) => 2 * e);
+  };
+  return { values: error.map((e) => 2 * e + minNormal), gradient: backward, forward };
+}
+
+/** sum of s v, and how far it may be off. */
+function weighted(
+  s: Float64Array,
+  rel: Float64Array,
+  v: Float64Array,
+  vError: Float64Array,
+): { mean: number; meanError: number } {
+  let mean = 0;
+  let meanError = 0;
+  for (let i = 0; i < s.length; i++) {
+    mean += s[i]! * v[i]!;
+    meanError += s[i]! * (vError[i]! + (rel[i]! + gamma(16 + s.length)) * Math.abs(v[i]!));
+  }
+  return { mean, meanError };
 }
