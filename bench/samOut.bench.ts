@@ -124,25 +124,11 @@ function training(sizes: SamOutSizes, about: string): Benchmark {
 async function memory(gpu: Gpu, sizes: SamOutSizes, tokens: Tensor): Promise<Record<string, number>> {
   const { width: d, layers, vocabulary } = sizes;
   const config = configOf(sizes);
-  let loss = Number.NaN;
   await using own = await openGpu({ adapter: gpu.choice.chosen.name, family: gpu.family });
   {
     using model = new SamOut(own, config, await start(sizes));
     using trainer = new SamOutTrainer(model);
     for (let i = 0; i < 3; i++) await trainer.train(tokens);
-  }
-  // The loss alone at the seed's sizes, where its logits would be what matters.
-  await using alone = await openGpu({ adapter: gpu.choice.chosen.name, family: gpu.family });
-  {
-    using hidden = alone.upload(tensor([batch * length, 512], uniform(batch * length * 512, 1)));
-    using head = alone.upload(tensor([8460, 512], uniform(8460 * 512, 2)));
-    using targets = alone.upload(tensor([batch * length], new Int32Array(batch * length).fill(5)));
-    const before = alone.pool.bytes;
-    using made = alone.ops.crossEntropy(hidden, head, targets);
-    using one = alone.upload(tensor([], [1]));
-    using back = alone.ops.crossEntropyBackward(one, hidden, head, targets, made.lse, made.count);
-    await alone.idle();
-    loss = (alone.pool.peakBytes - before - back.dx.size * 4 - back.dw.size * 4) / 2 ** 20;
   }
   const { tensors, scalars } = parameterCount(config);
   const positions = batch * length;
@@ -153,9 +139,30 @@ async function memory(gpu: Gpu, sizes: SamOutSizes, tokens: Tensor): Promise<Rec
     'least MiB: parameters, gradients, moments': mib(4 * (tensors + scalars)),
     'least MiB: saved activations': mib(saved),
     'MiB of logits that were never held': mib(positions * vocabulary),
-    "crossEntropy at the seed's sizes, both ways, MiB beside inputs and gradients": loss,
-    'its logits would be, MiB': mib(positions * 8460),
+    'peak MiB of crossEntropy and its gradient at the sizes of the seed': await lossPeak(gpu, true),
+    'peak MiB of the same by matmul and crossEntropyLogits': await lossPeak(gpu, false),
   };
+}
+
+/** The most MiB held for the loss at the seed's sizes and its gradient: fused, or with all logits in memory. */
+async function lossPeak(gpu: Gpu, fused: boolean): Promise<number> {
+  await using own = await openGpu({ adapter: gpu.choice.chosen.name, family: gpu.family });
+  const { ops } = own;
+  using x = own.upload(tensor([batch * length, 512], uniform(batch * length * 512, 1)));
+  using w = own.upload(tensor([8460, 512], uniform(8460 * 512, 2)));
+  using targets = own.upload(tensor([batch * length], new Int32Array(batch * length).fill(5)));
+  using one = own.upload(tensor([], [1]));
+  if (fused) {
+    using made = ops.crossEntropy(x, w, targets);
+    ops.crossEntropyBackward(one, x, w, targets, made.lse, made.count)[Symbol.dispose]();
+  } else {
+    using logits = ops.matmul(x, w, { transposeB: true });
+    using made = ops.crossEntropyLogits(logits, targets);
+    using dLogits = ops.crossEntropyLogitsBackward(one, logits, targets, made.lse, made.count);
+    ops.matmulBackward(dLogits, x, w, { transposeB: true })[Symbol.dispose]();
+  }
+  await own.idle();
+  return own.pool.peakBytes / 2 ** 20;
 }
 
 /** Contexts of the curve. */

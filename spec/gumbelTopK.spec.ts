@@ -669,8 +669,9 @@ describeDevice('the kernels', (gpu, family) => {
       );
       await expectTwins(on, 'gumbelTopK', { logits, noise }, { k, kHot: true });
     }
-    const logits = random([2, onGpu ? 1100 : 8200], 5, 1e-3);
-    await expectTwins(onGpu ? gpu() : small, 'gumbelTopK', { logits }, { k: 50, key: [1, 2] });
+    if (!onGpu) {
+      await expectTwins(small, 'gumbelTopK', { logits: random([2, 8200], 5, 1e-3) }, { k: 50, key: [1, 2] });
+    }
     expect(small.liveTensors).toBe(0);
   });
 
@@ -720,7 +721,7 @@ describeDevice('the kernels', (gpu, family) => {
       const options = { k: 50, relaxation, temperature: 0.5 };
       if (!onGpu) await expectTwins(gpu(), 'gumbelTopKRelaxed', { logits, noise }, options);
       if (onGpu && relaxation !== 'thresholdSigmoid') continue;
-      await expectTwins(small, 'gumbelTopKBackward', { logits, noise, dKHot }, options);
+      if (!onGpu) await expectTwins(small, 'gumbelTopKBackward', { logits, noise, dKHot }, options);
       if (relaxation !== 'thresholdSigmoid') continue;
       await expectTwins(small, 'gumbelTopKRelaxed', { logits, noise }, options);
       await expectTwins(small, 'gumbelTopKBackward', sparse, options);
@@ -766,7 +767,8 @@ describeDevice('the kernels', (gpu, family) => {
   });
 
   test('give the same bits twice', async () => {
-    for (const c of cases.filter((c) => /^\[[45], /.test(c.shape)))
+    const small = cases.filter((c) => /^\[[45], /.test(c.shape));
+    for (const c of onGpu ? small.slice(0, 3) : small)
       await expectSameBits(gpu(), c.op, c.inputs(), c.options);
   });
 

@@ -15,6 +15,7 @@ export function demoWordsCommand(): Command {
       '--dir <folder>',
       'where the index goes; one of the same words that is there is used (default: a temporary folder)',
     )
+    .option('--until <recall>', 'stop the sweep at this mean recall', '1')
     .option('--keep', 'leave the index there')
     .option('--json', 'print the figures as JSON')
     .action(async (options) => {

@@ -18,6 +18,7 @@ interface Options {
   readonly seed: string;
   readonly threads: string;
   readonly dir?: string;
+  readonly until: string;
   readonly keep?: true;
   readonly json?: true;
 }
@@ -64,6 +65,9 @@ export async function demoWords(given: Options): Promise<void> {
     number('k', 1),
   ];
   const seed = number('seed', 0);
+  const until = Number(given.until);
+  if (!(until > 0 && until <= 1))
+    throw new ArgumentError(op, `--until is ${given.until}; it must be a recall above 0, at most 1`);
   const spec: SourceSpec = { kind: 'made', n, d, seed };
   const root = given.dir === undefined ? mkdtempSync(join(tmpdir(), 'subvocab-demo-')) : undefined;
   const path = given.dir ?? join(root!, 'index');
@@ -119,7 +123,7 @@ export async function demoWords(given: Options): Promise<void> {
     const row = await probe(index, asked, exact, Math.min(nprobe, index.meta.lists), k);
     rows.push(row);
     say(`nprobe ${row.nprobe}: recall ${row.recall.toFixed(4)}, ${row.ms.toFixed(1)} ms`);
-    if (nprobe >= index.meta.lists || row.leastRecall > 0.9995) break;
+    if (nprobe >= index.meta.lists || row.recall >= until) break;
   }
   const shares = Array.from({ length: queries }, (_, q) =>
     massOf(exact.scores.subarray(q * k, (q + 1) * k), exact.logMass[q]!),

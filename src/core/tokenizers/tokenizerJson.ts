@@ -90,12 +90,17 @@ export function jsonTokenizer(text: string, name = 'tokenizer.json'): Tokenizer 
   const prefixed =
     dropsFirstSpace(decoders) ||
     flat(json.pre_tokenizer).some((p) => p.type === 'ByteLevel' && p.add_prefix_space === true);
+  const spellings = new Map<number, Uint8Array>();
   /** What an id stands for, a special token's name included. */
   const spell = (id: number): Uint8Array => {
-    const own = content.get(id)?.content;
-    if (own !== undefined) return encoder.encode(own);
-    const token = tokens.get(id);
-    return token === undefined ? none : spelled!(token);
+    let bytes = spellings.get(id);
+    if (bytes === undefined) {
+      const own = content.get(id)?.content;
+      const token = tokens.get(id);
+      bytes = own !== undefined ? encoder.encode(own) : token === undefined ? none : spelled!(token);
+      spellings.set(id, bytes);
+    }
+    return bytes;
   };
   const requireId = (id: number): void => {
     if (!Number.isInteger(id) || id < 0 || id >= vocabulary) {
@@ -136,11 +141,16 @@ export function jsonTokenizer(text: string, name = 'tokenizer.json'): Tokenizer 
     },
     restores(given, ids) {
       if (spelled === undefined) return decodeAll([...ids]) === given;
-      const made = join(Array.from(ids, spell));
       const wanted = encoder.encode(given);
-      // A space that the tokenizer puts before every text is no part of it.
-      const from = prefixed && made[0] === 0x20 ? 1 : 0;
-      return made.length - from === wanted.length && wanted.every((byte, i) => byte === made[from + i]);
+      let at = 0;
+      for (const [i, id] of ids.entries()) {
+        const bytes = spell(id);
+        // A space that the tokenizer puts before every text is no part of it.
+        for (let j = i === 0 && prefixed && bytes[0] === 0x20 ? 1 : 0; j < bytes.length; j++) {
+          if (bytes[j] !== wanted[at++]) return false;
+        }
+      }
+      return at === wanted.length;
     },
     stream(before) {
       if (spelled === undefined) return words(decodeAll, Array.from(before), skipped, requireId);
@@ -341,16 +351,6 @@ function checkBytes(
   throw fail(
     `its vocabulary lacks ${missing.length} of the 256 bytes (${some.join(', ')}${missing.length > 4 ? ', ...' : ''}), so text that holds them would lose them`,
   );
-}
-
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((n, p) => n + p.length, 0));
-  let at = 0;
-  for (const p of parts) {
-    all.set(p, at);
-    at += p.length;
-  }
-  return all;
 }
 
 /** An object's fields; of anything else, none. */
