@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { natsWithEscape } from '../src/models/subVocab/evaluate.ts';
 import { specialIds, WordTable } from '../src/models/subVocab/wordTable.ts';
-import { inProcess, workspace } from './support/cli.ts';
+import { inProcess, subvocab, workspace } from './support/cli.ts';
 
 // Plan: the table of words and phrases writes any text and reads it back; the escape makes a distribution; the demo, small, on the
 // reference: its figures and files; sampling from its model; bad calls are refused.
@@ -54,15 +54,16 @@ test('with the escape the probabilities of all words add up to 1', () => {
 describe('the commands, on the reference', () => {
   const { path, at } = workspace();
   const sentences = Array.from(
-    { length: 90 },
+    { length: 400 },
     (_, i) => `the ${['red', 'old', 'big'][i % 3]} cat sat on mat ${i % 7}.`,
   );
-  const other = Array.from({ length: 60 }, (_, i) => `a small fish swims in lake ${i % 5}.`);
+  const other = Array.from({ length: 300 }, (_, i) => `a small fish swims in lake ${i % 5}.`);
   const model = ['--width', '8', '--layers', '1', '--batch', '2', '--twin', 'ref'];
 
   test('demo text trains, compares and writes a report; sample reads its model', async () => {
     writeFileSync(at('cats.txt'), sentences.join('\n'));
     writeFileSync(at('fish.txt'), other.join('\n'));
+    writeFileSync(at('short.txt'), 'one two three one two three');
     const made = await inProcess(
       [
         'demo',
@@ -127,8 +128,19 @@ describe('the commands, on the reference', () => {
     expect(best.stdout.trim().split('\n')).toHaveLength(3);
   });
 
+  test('a signal in the middle of training leaves a whole model, and says so', async () => {
+    const args = ['demo', 'text', 'cats.txt', '--out', 'half', '--k', '12', '--steps', '100000', ...model];
+    const shell = '"$@" & p=$!; until [ -d half ]; do sleep 0.05; done; sleep 1; kill -TERM $p; wait $p';
+    const { code, stderr } = await subvocab(args, { cwd: path, shell });
+    expect(code).toBe(130);
+    expect(stderr).toMatch(/stopped after \d+ steps; the model is in half/);
+    const drawn = await inProcess(['sample', '--model', 'half', '--text', 'the', '--twin', 'ref'], path);
+    expect(drawn.stdout.trim().split('\n')).toHaveLength(12);
+  });
+
   test.each([
     [['demo', 'text', 'none.txt', '--out', 'x'], 'none.txt'],
+    [['demo', 'text', 'short.txt', '--out', 'x', '--k', '2'], 'the texts are too short: a part of them has'],
     [['demo', 'text', 'cats.txt', '--out', 'x', '--k', '100000'], '--k is 100000, but the text has'],
     [['demo', 'text', 'cats.txt', '--out', 'demo'], 'demo holds a model already; choose another folder'],
     [['sample', '--model', 'nowhere', '--text', 'a'], 'nowhere'],

@@ -669,8 +669,9 @@ describeDevice('the kernels', (gpu, family) => {
       );
       await expectTwins(on, 'gumbelTopK', { logits, noise }, { k, kHot: true });
     }
-    const logits = random([2, onGpu ? 1100 : 8200], 5, 1e-3);
-    await expectTwins(onGpu ? gpu() : small, 'gumbelTopK', { logits }, { k: 50, key: [1, 2] });
+    if (!onGpu) {
+      await expectTwins(small, 'gumbelTopK', { logits: random([2, 8200], 5, 1e-3) }, { k: 50, key: [1, 2] });
+    }
     expect(small.liveTensors).toBe(0);
   });
 
@@ -708,6 +709,15 @@ describeDevice('the kernels', (gpu, family) => {
     );
   });
 
+  test('relax within their bounds where the sum is flat around k', async () => {
+    const logits = tensor([2, 3], [-80, 0, -80, 0, -80, 0]);
+    for (const relaxation of ['thresholdSigmoid', 'thresholdLaplace'] as const) {
+      const options = { k: 2, key: [0, 0], temperature: 2, relaxation };
+      await expectTwins(gpu(), 'gumbelTopKRelaxed', { logits }, options);
+      await expectTwins(gpu(), 'gumbelTopKBackward', { logits, dKHot: random([2, 3], 30) }, options);
+    }
+  });
+
   test('relax long rows, whole and in windows', async () => {
     await using small = await narrow();
     const n = 9000;
@@ -720,7 +730,7 @@ describeDevice('the kernels', (gpu, family) => {
       const options = { k: 50, relaxation, temperature: 0.5 };
       if (!onGpu) await expectTwins(gpu(), 'gumbelTopKRelaxed', { logits, noise }, options);
       if (onGpu && relaxation !== 'thresholdSigmoid') continue;
-      await expectTwins(small, 'gumbelTopKBackward', { logits, noise, dKHot }, options);
+      if (!onGpu) await expectTwins(small, 'gumbelTopKBackward', { logits, noise, dKHot }, options);
       if (relaxation !== 'thresholdSigmoid') continue;
       await expectTwins(small, 'gumbelTopKRelaxed', { logits, noise }, options);
       await expectTwins(small, 'gumbelTopKBackward', sparse, options);
@@ -766,7 +776,8 @@ describeDevice('the kernels', (gpu, family) => {
   });
 
   test('give the same bits twice', async () => {
-    for (const c of cases.filter((c) => /^\[[45], /.test(c.shape)))
+    const small = cases.filter((c) => /^\[[45], /.test(c.shape));
+    for (const c of onGpu ? small.slice(0, 3) : small)
       await expectSameBits(gpu(), c.op, c.inputs(), c.options);
   });
 

@@ -387,40 +387,46 @@ describe('the model', () => {
   });
 });
 
-describeDevice('on a device', (gpu) => {
-  test('steps of training agree with those of the reference', async () => {
-    const { lr, ...options } = { lr: 0.01, key: key(1) };
-    using a = await modelOn(refBackend);
-    using b = await modelOn(gpu());
-    using ta = new SubVocabTrainer(a, { lr, ...options });
-    using tb = new SubVocabTrainer(b, { lr, ...options });
-    for (let i = 0; i < 3; i++) {
-      const [want, got] = [await ta.train(rows(4, i)), await tb.train(rows(4, i))];
-      expect(got.loss).toBeCloseTo(want.loss, 4);
-      expect(got.inclusion).toBeCloseTo(want.inclusion, 4);
-      expect([got.k, got.recall, got.count]).toEqual([want.k, want.recall, want.count]);
-    }
-  });
+// One family is enough: the model is the same calls on both, and each operator's spec runs both. Compiling its many kernels for
+// workgroup memory takes a software driver longer than all else here.
+describeDevice(
+  'on a device',
+  (gpu) => {
+    test('steps of training agree with those of the reference', async () => {
+      const { lr, ...options } = { lr: 0.01, key: key(1) };
+      using a = await modelOn(refBackend);
+      using b = await modelOn(gpu());
+      using ta = new SubVocabTrainer(a, { lr, ...options });
+      using tb = new SubVocabTrainer(b, { lr, ...options });
+      for (let i = 0; i < 2; i++) {
+        const [want, got] = [await ta.train(rows(4, i)), await tb.train(rows(4, i))];
+        expect(got.loss).toBeCloseTo(want.loss, 4);
+        expect(got.inclusion).toBeCloseTo(want.inclusion, 4);
+        expect([got.k, got.recall, got.count]).toEqual([want.k, want.recall, want.count]);
+      }
+    });
 
-  test('with an index, and from text to words, nothing is left behind', async () => {
-    const narrow = subVocabConfig({ ...config, candidates: 8 });
-    using model = await modelOn(gpu(), 1, narrow);
-    await model.refreshIndex();
-    using trainer = new SubVocabTrainer(model, { key: key(1), refreshEvery: 1 });
-    const report = await trainer.train(rows(2, 3));
-    expect(report.staleRecall).toBeGreaterThan(0.5);
-    const encoded = model.encode(tensor([1, 2], [3, 1], 'i32'));
-    using features = encoded.features;
-    encoded.state[Symbol.dispose]();
-    using query = model.query(features, 1);
-    const candidates = await model.candidates(query);
-    const { words } = await model.select(query, candidates, 6, key(2));
-    using tables = model.gather(words);
-    const inside = await model.encodeLocal(Int32Array.of(words[2]!, 1), tables);
-    expect([...inside.local]).toEqual([2, -1]);
-    using logits = model.logits(inside.features, tables);
-    expect(logits.shape).toEqual([1, 2, 6]);
-    inside.features[Symbol.dispose]();
-    inside.state[Symbol.dispose]();
-  });
-});
+    test('with an index, and from text to words, nothing is left behind', async () => {
+      const narrow = subVocabConfig({ ...config, candidates: 8 });
+      using model = await modelOn(gpu(), 1, narrow);
+      await model.refreshIndex();
+      using trainer = new SubVocabTrainer(model, { key: key(1), refreshEvery: 1 });
+      const report = await trainer.train(rows(2, 3));
+      expect(report.staleRecall).toBeGreaterThan(0.5);
+      const encoded = model.encode(tensor([1, 2], [3, 1], 'i32'));
+      using features = encoded.features;
+      encoded.state[Symbol.dispose]();
+      using query = model.query(features, 1);
+      const candidates = await model.candidates(query);
+      const { words } = await model.select(query, candidates, 6, key(2));
+      using tables = model.gather(words);
+      const inside = await model.encodeLocal(Int32Array.of(words[2]!, 1), tables);
+      expect([...inside.local]).toEqual([2, -1]);
+      using logits = model.logits(inside.features, tables);
+      expect(logits.shape).toEqual([1, 2, 6]);
+      inside.features[Symbol.dispose]();
+      inside.state[Symbol.dispose]();
+    });
+  },
+  ['cpu-vulkan'],
+);

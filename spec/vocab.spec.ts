@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { FileError, FormatError } from '../src/core/errors.ts';
+import { safetensorsChunks } from '../src/core/formats/safetensors.ts';
+import { toBytes } from '../src/core/formats/source.ts';
 import { tensor } from '../src/core/tensor.ts';
 import { hierarchicalAnn } from '../src/ref/hierarchicalAnn.ts';
 import { noiseArray } from '../src/verify/case.ts';
@@ -411,6 +413,58 @@ describe('the commands', () => {
     const refused = await runCli(['index', 'verify', '--index', broken]);
     expect(refused.code).toBe(2);
     expect(refused.stderr).toContain('CRC-32');
+  });
+
+  test('index build --on-disk and index search', async () => {
+    const vectors = join(folder, 'own.fbin');
+    const rows = new Float32Array(400 * 20);
+    openSource(spec).fill(0, 400, rows);
+    const fbin = (x: Float32Array): Buffer =>
+      Buffer.concat(
+        [Uint32Array.of(x.length / 20, 20), x].map((a) => Buffer.from(a.buffer, a.byteOffset, a.byteLength)),
+      );
+    fs.writeFileSync(vectors, fbin(rows));
+    fs.writeFileSync(join(folder, 'q.fbin'), fbin(queries));
+    const args = [
+      'index',
+      'build',
+      '--vectors',
+      vectors,
+      '--out',
+      join(folder, 'own'),
+      '--on-disk',
+      '--lists',
+      '8',
+    ];
+    expect(await runCli(args)).toMatchObject({ code: 0 });
+    const search = [
+      'index',
+      'search',
+      '--index',
+      join(folder, 'own'),
+      '--queries',
+      join(folder, 'q.fbin'),
+      '--k',
+      '30',
+    ];
+    const out = join(folder, 'found');
+    expect(await runCli([...search, '--nprobe', '8', '--out', out])).toMatchObject({ code: 0 });
+    const ids = new Int32Array(Uint8Array.from(fs.readFileSync(`${out}.ibin`).subarray(8)).buffer);
+    await using index = openWords(join(folder, 'own'));
+    expect(ids).toEqual((await index.search(queries, 30, { nprobe: 8 })).ids);
+    expect(await runCli([...search, '--unsorted', '--out', out])).toMatchObject({ code: 0 });
+    const refused = await runCli([...search, '--on-short', 'pad', '--out', out]);
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toContain('always extends');
+    const table = join(folder, 'table.safetensors');
+    fs.writeFileSync(table, toBytes(safetensorsChunks([['rows', tensor([400, 20], rows)]])));
+    const read = ['index', 'build', '--vectors', table, '--out', join(folder, 'table'), '--flat', '--json'];
+    expect(JSON.parse((await runCli(read)).stdout)).toMatchObject({ vectors: 400, dimensions: 20 });
+    const two = [['a', tensor([1], [0])] as const, ['b', tensor([1], [0])] as const];
+    fs.writeFileSync(table, toBytes(safetensorsChunks(two)));
+    expect((await runCli(read)).stderr).toContain('holds 2 tensors; it must hold one');
+    const metric = await runCli([...args, '--metric', 'l2']);
+    expect(metric.stderr).toContain('--on-disk is for --metric ip');
   });
 
   test('demo 100m, small', async () => {

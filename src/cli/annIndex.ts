@@ -6,7 +6,7 @@ export function indexCommand(): Command {
     new Option('--twin <twin>', 'which implementation runs').choices(['ref', 'gpu']).default('ref');
   const build = new Command('build')
     .description('Build an index of the vectors in a .fbin file')
-    .requiredOption('--vectors <file>', 'the vectors: .fbin, or .npy')
+    .requiredOption('--vectors <file>', 'the vectors: .fbin, .npy, or .safetensors with one tensor')
     .requiredOption('--out <folder>', 'where the index goes; an older index there is replaced')
     .addOption(
       new Option('--metric <metric>', 'how vectors are compared')
@@ -16,6 +16,10 @@ export function indexCommand(): Command {
     .option('--lists <n>', 'how many lists; default: one per 100 vectors')
     .option('--levels <n>', 'levels of centroids, 1 to 3')
     .option('--flat', 'one list: exact search')
+    .option(
+      '--on-disk',
+      'bytes instead of f32, built and searched piece by piece: for more vectors than fit into memory',
+    )
     .option('--sample <n>', 'vectors to train on; default: 40 per list')
     .option('--iterations <n>', 'Lloyd iterations per level')
     .option('--refine <n>', 'Lloyd iterations over all lists at the end')

@@ -5,6 +5,8 @@ import { checkAnnFolder, readAnnFolder, writeAnnFolder } from '../../core/format
 import { binChunks, openBin } from '../../core/formats/fbin.ts';
 import { checkOutputs, openFile, writeFiles } from '../../core/formats/files.ts';
 import { readNpy } from '../../core/formats/npy.ts';
+import { readSafetensors } from '../../core/formats/safetensors.ts';
+import type { ByteSource } from '../../core/formats/source.ts';
 import { key } from '../../core/key.ts';
 import {
   type AnnIndex,
@@ -20,8 +22,10 @@ import { show, Tensor } from '../../core/tensor.ts';
 import type { Gpu, GpuTensor } from '../../gpu/index.ts';
 import { hierarchicalAnn } from '../../ref/hierarchicalAnn.ts';
 import { hierarchicalAnnSearch } from '../../ref/hierarchicalAnnSearch.ts';
+import { openWords } from '../../vocab/wordIndex.ts';
 import { print } from '../frame.ts';
 import { convert } from '../tensors.ts';
+import { isWords } from './indexFiles.ts';
 
 interface Where {
   readonly twin: 'ref' | 'gpu';
@@ -36,6 +40,7 @@ export interface BuildOptions extends Where {
   readonly lists?: string;
   readonly levels?: string;
   readonly flat?: true;
+  readonly onDisk?: true;
   readonly sample?: string;
   readonly iterations?: string;
   readonly refine?: string;
@@ -59,6 +64,10 @@ export interface SearchOptions extends Where {
 export async function buildIndex(given: BuildOptions): Promise<void> {
   const op = 'index build';
   checkTwin(op, given);
+  if (given.onDisk) {
+    await buildOnDisk(op, given);
+    return;
+  }
   checkAnnFolder(given.out);
   const numbers = integers(op, given, ['lists', 'levels', 'sample', 'iterations', 'refine', 'beam']);
   const seed = integer(op, '--seed', given.seed);
@@ -89,6 +98,72 @@ export async function buildIndex(given: BuildOptions): Promise<void> {
   if (given.json) print(JSON.stringify({ index: given.out, vectors: n, dimensions: d, metric, levels }));
 }
 
+/** `subvocab index build --on-disk`. */
+async function buildOnDisk(op: string, given: BuildOptions): Promise<void> {
+  if (!given.vectors.endsWith('.fbin'))
+    throw new ArgumentError(
+      op,
+      `--on-disk reads .fbin, piece by piece, not ${given.vectors}; write it as .fbin`,
+    );
+  const { metric, twin, flat, ids, levels } = given;
+  if (metric !== 'ip' || twin !== 'ref' || flat || ids !== undefined || levels !== undefined)
+    throw new ArgumentError(
+      op,
+      '--on-disk is for --metric ip and ids 0, 1, 2, ...; leave --twin, --flat, --levels and --ids out',
+    );
+  const numbers = integers(op, given, ['lists', 'sample', 'iterations', 'refine', 'beam']);
+  const { buildWords } = await import('../../vocab/buildWords.ts');
+  let last = 0;
+  const report = await buildWords(
+    given.out,
+    { kind: 'fbin', path: given.vectors },
+    {
+      ...numbers,
+      seed: integer(op, '--seed', given.seed),
+      onProgress: (stage, done, of) => {
+        if (Date.now() - last < 2000) return;
+        last = Date.now();
+        process.stderr.write(`${stage}: ${done} of ${of}\n`);
+      },
+    },
+  );
+  if (given.json) print(JSON.stringify({ index: given.out, ...report }));
+}
+
+/** A search in an index of words, with the results of `hierarchicalAnnSearch`. */
+async function searchWords(
+  op: string,
+  given: SearchOptions,
+  queries: Tensor,
+  k: number,
+): Promise<{ ids: Tensor; scores: Tensor; counts: Tensor }> {
+  if (given.twin !== 'ref' || given.beam !== undefined || given.onShort !== 'extend')
+    throw new ArgumentError(
+      op,
+      'an index on disk always extends a search; leave --twin, --beam and --on-short out',
+    );
+  await using index = openWords(given.index);
+  const [count = 0, d] = queries.shape;
+  if (d !== index.dim) throw new ArgumentError(op, `queries have ${d} elements, the index ${index.dim}`);
+  requireFinite(op, given.queries, queries);
+  const found = await index.search(queries.data as Float32Array, k, integers(op, given, ['nprobe']));
+  if (given.unsorted) sortById(found.ids, found.scores, k);
+  return {
+    ids: new Tensor('i32', [count, k], found.ids),
+    scores: new Tensor('f32', [count, k], found.scores),
+    counts: new Tensor('i32', [count], found.counts),
+  };
+}
+
+/** Each row by ascending id; what is missing stays at the end. */
+function sortById(ids: Int32Array, scores: Float32Array, k: number): void {
+  for (let first = 0; first < ids.length; first += k) {
+    const row = Array.from({ length: k }, (_, r) => [ids[first + r]!, scores[first + r]!] as const);
+    row.sort(([a], [b]) => (a >>> 0) - (b >>> 0));
+    for (const [r, [id, score]] of row.entries()) [ids[first + r], scores[first + r]] = [id, score];
+  }
+}
+
 /** `subvocab index search`. */
 export async function searchIndex(given: SearchOptions): Promise<void> {
   const op = 'index search';
@@ -107,23 +182,28 @@ export async function searchIndex(given: SearchOptions): Promise<void> {
     onShort: given.onShort,
   };
   const queries = readRows(op, given.queries, 'fbin');
-  const index = readAnnFolder(given.index);
-  planAnnSearch(index, queries, k, options);
-  requireFinite(op, given.queries, queries);
+  const words = isWords(given.index) ? await searchWords(op, given, queries, k) : undefined;
+  const index = words === undefined ? readAnnFolder(given.index) : undefined;
+  if (index !== undefined) {
+    planAnnSearch(index, queries, k, options);
+    requireFinite(op, given.queries, queries);
+  }
   const found =
-    given.twin === 'ref'
-      ? hierarchicalAnnSearch(index, queries, k, options)
-      : await onGpu(op, given.adapter, async (gpu) => {
-          using there = uploadIndex(gpu, index);
-          using q = gpu.upload(queries);
-          using made = gpu.ops.hierarchicalAnnSearch(there, q, k, options);
-          const [ids, scores, counts] = await Promise.all([
-            made.ids.read(),
-            made.scores.read(),
-            made.counts.read(),
-          ]);
-          return { ids, scores, counts };
-        });
+    index === undefined
+      ? words!
+      : given.twin === 'ref'
+        ? hierarchicalAnnSearch(index, queries, k, options)
+        : await onGpu(op, given.adapter, async (gpu) => {
+            using there = uploadIndex(gpu, index);
+            using q = gpu.upload(queries);
+            using made = gpu.ops.hierarchicalAnnSearch(there, q, k, options);
+            const [ids, scores, counts] = await Promise.all([
+              made.ids.read(),
+              made.scores.read(),
+              made.counts.read(),
+            ]);
+            return { ids, scores, counts };
+          });
   const short = found.counts.data.findIndex((c) => c < k);
   if (given.onShort === 'error' && short >= 0) {
     throw new ArgumentError(
@@ -201,11 +281,21 @@ function integers<N extends string>(
   return found;
 }
 
-/** Rows from a .fbin, .ibin or .npy file. */
+/** Rows from a .fbin, .ibin, .npy or .safetensors file. */
 function readRows(op: string, path: string, kind: 'fbin' | 'ibin'): Tensor {
   using source = openFile(op, path);
-  const t = path.endsWith('.npy') ? readNpy(source) : openBin(source, kind).read();
+  const t = path.endsWith('.npy')
+    ? readNpy(source)
+    : path.endsWith('.safetensors')
+      ? onlyTensor(op, path, source)
+      : openBin(source, kind).read();
   return convert(op, path, t, [kind === 'fbin' ? 'f32' : 'i32']);
+}
+
+function onlyTensor(op: string, path: string, source: ByteSource): Tensor {
+  const all = [...readSafetensors(source).tensors.values()];
+  if (all.length !== 1) throw new ArgumentError(op, `${path} holds ${all.length} tensors; it must hold one`);
+  return all[0]!;
 }
 
 function column(op: string, path: string, t: Tensor): Tensor {

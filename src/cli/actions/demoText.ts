@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import type { Backend } from '../../core/backend.ts';
 import { ArgumentError } from '../../core/errors.ts';
 import { writeFiles } from '../../core/formats/files.ts';
@@ -15,7 +16,8 @@ import {
   type SplitResult,
 } from '../../models/subVocab/evaluate.ts';
 import { withFrequencies } from '../../models/subVocab/frequencies.ts';
-import { initialSubVocab, type Selection, SubVocab } from '../../models/subVocab/model.ts';
+import { initialSubVocab, SubVocab } from '../../models/subVocab/model.ts';
+import { contextWords, joined } from '../../models/subVocab/segments.ts';
 import { type StepReport, SubVocabTrainer } from '../../models/subVocab/trainer.ts';
 import { specialIds, WordTable } from '../../models/subVocab/wordTable.ts';
 import { print, progress, say } from '../frame.ts';
@@ -26,7 +28,7 @@ import { readText } from './texts.ts';
 
 const command = 'demo text';
 /** Words before [SUBVOCAB], and words that it is asked for. */
-const before = 16;
+const before = 48;
 const after = 16;
 /** Held-out rows per split. */
 const heldOut = 48;
@@ -69,7 +71,6 @@ export async function demoText(files: readonly string[], options: DemoTextOption
   const { width, layers, k, seed } = options;
   const samOut = { vocabulary: table.size, width, layers, heads: 1 };
   const config = subVocabConfig({ samOut, k, candidates: Math.min(4 * k, words) });
-  mkdirSync(options.out, { recursive: true });
   say(
     `${words} words and phrases of up to 5 words; ${splits.training.length} of them to train on; ${k} per sub-vocabulary`,
   );
@@ -129,28 +130,27 @@ function splitTexts(texts: readonly Int32Array[]): Splits {
   const parts = home.map((ids) => ids.subarray(0, cut(ids)));
   if (foreign !== undefined) parts.push(foreign.subarray(0, Math.floor(foreign.length / 5)));
   const training = Int32Array.from(parts.flatMap((p) => [...p]));
-  if (training.length < 4 * row) {
+  const tails = Int32Array.from(home.flatMap((ids) => [...ids.subarray(cut(ids))]));
+  const beyond = foreign?.subarray(Math.floor(foreign.length / 2));
+  const shortest = Math.min(training.length, tails.length, beyond?.length ?? row);
+  if (shortest < row) {
     throw new ArgumentError(
       command,
-      `the texts give ${training.length} words to train on; there must be at least ${4 * row}: give longer ones`,
+      `the texts are too short: a part of them has ${shortest} words, and a row takes ${row}; give longer ones`,
     );
   }
-  const tails = Int32Array.from(home.flatMap((ids) => [...ids.subarray(cut(ids))]));
   const rows = (ids: Int32Array): Tensor => {
-    const n = Math.min(heldOut, Math.max(Math.floor(ids.length / row), 1));
-    const padded =
-      ids.length < row ? Int32Array.from({ length: row }, (_, i) => ids[i] ?? specialIds.padding) : ids;
-    const step = Math.floor((padded.length - row) / Math.max(n - 1, 1));
+    const n = Math.min(heldOut, Math.floor(ids.length / row));
+    const step = Math.floor((ids.length - row) / Math.max(n - 1, 1));
     const data = new Int32Array(n * (row + 1));
-    for (let r = 0; r < n; r++)
-      data.set(withSubVocab(padded.subarray(r * step, r * step + row)), r * (row + 1));
+    for (let r = 0; r < n; r++) data.set(withSubVocab(ids.subarray(r * step, r * step + row)), r * (row + 1));
     return tensor([n, row + 1], data);
   };
   return {
     training,
     development: rows(training),
     same: rows(tails),
-    ...(foreign === undefined ? {} : { shifted: rows(foreign.subarray(Math.floor(foreign.length / 2))) }),
+    ...(beyond === undefined ? {} : { shifted: rows(beyond) }),
   };
 }
 
@@ -191,6 +191,8 @@ async function train<T extends AnyTensor>(
   };
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
+  // The folder is there when a signal is listened to.
+  mkdirSync(options.out, { recursive: true });
   try {
     const started = performance.now();
     while (steps.length < options.steps && !stopped && performance.now() - started < options.seconds * 1000) {
@@ -203,6 +205,8 @@ async function train<T extends AnyTensor>(
       }
       const report = await trainer.train(tensor([options.batch, before + after + 1], rows));
       steps.push(report);
+      // The reference never waits for anything, and a signal is only heard between turns of the event loop.
+      await setImmediate();
       const seconds = (performance.now() - started) / 1000;
       const left = Math.min(
         options.seconds - seconds,
@@ -293,7 +297,7 @@ async function measure<T extends AnyTensor>(
   return results;
 }
 
-/** The sub-vocabulary of a text, best first. */
+/** The sub-vocabulary of a text, best first: its own words, and what [SUBVOCAB] draws beside them. */
 async function draw<T extends AnyTensor>(
   model: SubVocab<T>,
   table: WordTable,
@@ -305,11 +309,19 @@ async function draw<T extends AnyTensor>(
   using features = encoded.features;
   encoded.state[Symbol.dispose]();
   using query = model.query(features, ids.length - 1);
+  const context = contextWords(ids, specialIds.count);
   const candidates = await model.candidates(query, exact);
-  const chosen: Selection = await model.select(query, candidates, k, best ? undefined : key(seed));
-  return [...chosen.words]
-    .map((id, i) => ({ id, score: chosen.scores[i]!, logInclusion: chosen.logInclusion[i]! }))
-    .filter(({ id }) => id >= 0)
+  const chosen = await model.select(query, candidates, k, best ? undefined : key(seed));
+  const said = await model.select(query, tensor([1, context.length], context), context.length);
+  const words = joined(context, chosen.words, k);
+  return [...words]
+    .filter((id) => id >= 0)
+    .map((id) => {
+      const [from, at] = [said.words.indexOf(id), chosen.words.indexOf(id)];
+      return from >= 0
+        ? { id, score: said.scores[from]!, logInclusion: 0 }
+        : { id, score: chosen.scores[at]!, logInclusion: chosen.logInclusion[at]! };
+    })
     .sort((a, b) => b.score - a.score || a.id - b.id);
 }
 

@@ -102,7 +102,7 @@ export async function demoReport(figures: DemoFigures): Promise<string> {
 <h2>Held-out text</h2>
 <table><tr><th>split</th><th class="n">targets</th><th class="n">covered, dynamic</th><th class="n">most frequent</th><th class="n">bits/byte, dynamic</th><th class="n">most frequent</th><th class="n">all words</th></tr>
 ${table.join('\n')}</table>
-<p>Dynamic: the ${k} words that the query scores highest, exact. Most frequent: the ${k} words that training text has most. Both give a share
+<p>Dynamic: the words of the text before, then those that the query scores highest, ${k} in all. Most frequent: the ${k} words that training text has most. Both give a share
 of the probability, as large as what they miss on training text, to all words outside alike.</p>
 ${coverage}
 <h2>A sample</h2>

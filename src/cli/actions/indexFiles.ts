@@ -26,7 +26,7 @@ interface Summary {
 }
 
 /** An index of words has this in its description; the other kind is read by `readAnnFolder`, which says what is wrong. */
-function isWords(path: string): boolean {
+export function isWords(path: string): boolean {
   const file = join(path, 'meta.json');
   return existsSync(file) && readFileSync(file, 'utf8').includes('"subvocab words"');
 }

@@ -1,11 +1,11 @@
 import { type AnyTensor, type Tensor, tensor } from '../../core/tensor.ts';
 import { queriesOf, type SubVocab } from './model.ts';
-import { ignored, segmentsOf } from './segments.ts';
+import { contextWords, ignored, joined, segmentsOf } from './segments.ts';
 
 /** One predicted token: how good the sub-vocabulary was for it. */
 export interface Prediction {
   readonly target: number;
-  /** How many words the query scores higher than the target. */
+  /** How many words come before the target: those of the context, then those that the query scores higher. */
   readonly rank: number;
   /** Nats of the target within the sub-vocabulary of k words, and within the static one; undefined where it is not inside. */
   readonly inside?: number;
@@ -20,8 +20,8 @@ export interface SplitResult {
 }
 
 /**
- * Predict what follows each [SUBVOCAB] of some rows: within the k words that its query scores highest (exact, without noise),
- * within a fixed set of words, and within all words.
+ * Predict what follows each [SUBVOCAB] of some rows: within k words, which are those of the text before it and then those that its
+ * query scores highest (exact, without noise); within a fixed set of words; and within all words.
  * @param tokens i32 [B, S + 1]
  */
 export async function evaluateRows<T extends AnyTensor>(
@@ -50,11 +50,18 @@ export async function evaluateRows<T extends AnyTensor>(
   const phi = (await backend.read(scores)).data as Float32Array;
   const n = config.samOut.vocabulary;
   const words = new Int32Array(count * k);
+  const ranks = new Int32Array(count * n);
   for (let r = 0; r < count; r++) {
     const own = phi.subarray(r * n, (r + 1) * n);
     const order = Int32Array.from({ length: n - config.specials }, (_, i) => i + config.specials);
     order.sort((a, b) => own[b]! - own[a]! || a - b);
-    words.set(order.subarray(0, k), r * k);
+    const row = Math.floor(seg.owners[r]! / seg.queries) * length;
+    const context = ids.subarray(row, row + seg.positions[seg.owners[r]!]!);
+    const all = joined(contextWords(context, config.specials), order, n);
+    words.set(all.subarray(0, k), r * k);
+    all.forEach((id, rank) => {
+      ranks[r * n + id] = rank;
+    });
   }
   using places = bring([count, longest], seg.places);
   using states = ops.gatherRows(features, places);
@@ -83,16 +90,9 @@ export async function evaluateRows<T extends AnyTensor>(
   const predictions: Prediction[] = [];
   for (const [i, target] of seg.targets.entries()) {
     if (target === ignored) continue;
-    const own = phi.subarray(
-      Math.floor(i / longest) * n + config.specials,
-      (Math.floor(i / longest) + 1) * n,
-    );
-    const mine = own[target - config.specials]!;
-    let rank = 0;
-    for (const v of own) if (v > mine) rank++;
     predictions.push({
       target,
-      rank,
+      rank: ranks[Math.floor(i / longest) * n + target]!,
       ...(inside[i] === undefined ? {} : { inside: inside[i] }),
       ...(insideStatic[i] === undefined ? {} : { insideStatic: insideStatic[i] }),
     });

@@ -99,3 +99,13 @@ export function segmentsOf(tokens: Tensor, subVocabId: number, never: readonly n
     freeTargets: Int32Array.from(freeTargets),
   };
 }
+
+/** The words of a text, the last one first, each once: what was said is likely to be said again. */
+export function contextWords(ids: Int32Array, specials: number): Int32Array {
+  return Int32Array.from(new Set(Array.from(ids).reverse())).filter((id) => id >= specials);
+}
+
+/** Some words, then others that are not among them, k in all. */
+export function joined(first: Int32Array, then: Int32Array, k: number): Int32Array {
+  return Int32Array.from(new Set([...first, ...then])).subarray(0, k);
+}
