@@ -709,6 +709,15 @@ describeDevice('the kernels', (gpu, family) => {
     );
   });
 
+  test('relax within their bounds where the sum is flat around k', async () => {
+    const logits = tensor([2, 3], [-80, 0, -80, 0, -80, 0]);
+    for (const relaxation of ['thresholdSigmoid', 'thresholdLaplace'] as const) {
+      const options = { k: 2, key: [0, 0], temperature: 2, relaxation };
+      await expectTwins(gpu(), 'gumbelTopKRelaxed', { logits }, options);
+      await expectTwins(gpu(), 'gumbelTopKBackward', { logits, dKHot: random([2, 3], 30) }, options);
+    }
+  });
+
   test('relax long rows, whole and in windows', async () => {
     await using small = await narrow();
     const n = 9000;

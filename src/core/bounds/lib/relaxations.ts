@@ -143,7 +143,9 @@ function boundThreshold(kind: Relaxation, t: Threshold, temperature: number): Ro
     const byLambda = Math.min(shift < 0.25 ? 1.3 * slope * shift : Infinity, t.sum);
     return slope * exp[i]! + byLambda + 7 * u * v + minNormal;
   });
-  const dw = w.map((v, i) => (kink(i) ? 1 : Math.min(v * (exp[i]! + 1.3 * Math.min(shift, 1) + 7 * u), 1)));
+  // Where the sum is flat lambda may move far, and w with it: by as much as p, which moves by no more than the sum.
+  const byShift = (v: number): number => (shift < 0.25 ? 1.3 * v * shift : t.sum);
+  const dw = w.map((v, i) => (kink(i) ? 1 : Math.min(v * (exp[i]! + 7 * u) + byShift(v), 1)));
   const meanOf = (g: Float64Array): { mean: number; dMean: number } => {
     const largest = g.reduce((a, v) => Math.max(a, Math.abs(v)), 0);
     let total = 0;
