@@ -26,7 +26,7 @@ export async function boundary(
   const { steps, width, layers, cuts, seed } = options;
   const settings = {
     ...{ sizes: options.vocabulary ?? [300, 600, 1200, 2400], steps, width, layers, cuts, seed },
-    ...{ batch: 16, length: 64, lr: 0.003, window: 6, theta: 0.3 },
+    ...{ batch: 8, length: 32, lr: 0.003, window: 6, theta: 0.3 },
   };
   const line = progress();
   const points: CurvePoint[] = [];

@@ -54,6 +54,9 @@ export interface CurvePoint {
   readonly bytesPerToken: number;
 }
 
+/** Spellings less probable than this share of what was found are left out: a long word has thousands. */
+const floor = 1e-3;
+
 interface Cut {
   readonly prompt: string;
   readonly next: number;
@@ -181,11 +184,11 @@ async function* measure<T extends AnyTensor>(
   const sums = rungs.map(() => ({ bits: 0, exact: 0, excess: 0, squares: 0, taken: 0, places: 0 }));
   for (const [done, { prompt, next }] of cuts.entries()) {
     const ids = Int32Array.from([tokenizer.beginIndex, ...tokenizer.encode(prompt)]);
-    const exact = await exactNextByte(tokens, words, ids, { window, floor: 1e-4 });
+    const exact = await exactNextByte(tokens, words, ids, { window, floor });
     const exactBits = -Math.log2(exact.probs[next]!);
     for (const [r, rung] of rungs.entries()) {
       const step = rung === 'stochastic' ? 'none' : rung;
-      const { probs, places } = await boundaryNextByte(tokens, words, ids, step);
+      const { probs, places } = await boundaryNextByte(tokens, words, ids, step, { floor });
       const bits = -Math.log2(probs[next]!);
       const sum = sums[r]!;
       sum.bits += bits;

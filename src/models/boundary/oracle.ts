@@ -60,9 +60,10 @@ export async function boundaryNextByte<S>(
   words: Words,
   ids: Int32Array,
   rung: Boundary,
+  { floor = 0 }: Pick<OracleOptions, 'floor'> = {},
 ): Promise<NextByte> {
   const { kept, prefix } = rollBack(words, ids, rung);
-  return walk(model, words, kept, prefix, { covers: rung === 'heal-n', local: true, floor: 0 });
+  return walk(model, words, kept, prefix, { covers: rung === 'heal-n', local: true, floor });
 }
 
 /**

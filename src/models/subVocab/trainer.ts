@@ -43,7 +43,7 @@ export interface SubVocabTrainerOptions {
   readonly inject?: boolean;
   /** The size of the sub-vocabularies while training. Absent: k of the model */
   readonly curriculum?: Curriculum;
-  /** Rebuild the index every so many steps. @defaultValue 100 */
+  /** Rebuild the index every so many steps. @defaultValue 10 */
   readonly refreshEvery?: number;
   /** Decides the noise of every step. */
   readonly key: Key;
@@ -115,7 +115,7 @@ export class SubVocabTrainer<T extends AnyTensor> implements Disposable {
    */
   async train(tokens: Tensor): Promise<StepReport> {
     const { backend } = this.model;
-    const { refreshEvery = 100 } = this.options;
+    const { refreshEvery = 10 } = this.options;
     using tape = new Tape(backend);
     const taped = mapSubVocab(this.model.parameters, (t) => tape.parameter(t));
     const made = await this.lossOn(tape, taped, tokens);
