@@ -271,6 +271,16 @@ describe.each(relaxations)('%s', (relaxation) => {
 });
 
 describe('the relaxations together', () => {
+  test('scores of any size keep their logarithms', () => {
+    const far = tensor([6], [-1e30, 0, -1e30, 0, -1e30, -1e30], 'f64');
+    for (const relaxation of symmetric) {
+      const p = [...gumbelTopKRelaxed(far, 3, { relaxation }).data];
+      [0.25, 1, 0.25, 1, 0.25, 0.25].forEach((v, i) => {
+        expect(p[i], relaxation).toBeCloseTo(v, 12);
+      });
+    }
+  });
+
   test.each(symmetric)('%s has a symmetric Jacobian: <J v, w> = <v, J w>', (relaxation) => {
     const x = wide(random([35], 10, 2));
     const [v, w] = [wide(random([35], 11)), wide(random([35], 12))];

@@ -25,11 +25,14 @@ export function relax(relaxation: Relaxation, scores: Float64Array, k: number, t
   if (k === 0 || k === n) {
     return { values: new Float64Array(n).fill(k > 0 ? 1 : 0), backward: () => new Float64Array(n) };
   }
-  const x = scores.map((s) => s / temperature);
+  // Relative to the k-th largest, which lambda is close to: far from 0 the differences would lose digits. Beyond 1000 an entry
+  // is in or out for certain, however far it is, and next to larger numbers a logarithm would be lost.
+  const kth = scores.slice().sort()[n - k]!;
+  const x = scores.map((s) => Math.min(Math.max((s - kth) / temperature, -1000), 1000));
   const relaxed = relaxation === 'exactK' ? exactK(x, k) : threshold(relaxation, x, k);
   return {
     ...relaxed,
-    ...(relaxed.threshold === undefined ? {} : { threshold: relaxed.threshold * temperature }),
+    ...(relaxed.threshold === undefined ? {} : { threshold: kth + relaxed.threshold * temperature }),
     backward: (g) => relaxed.backward(g).map((d) => d / temperature),
   };
 }
@@ -38,12 +41,9 @@ export function relax(relaxation: Relaxation, scores: Float64Array, k: number, t
  * p[i] = f(x[i] - lambda), lambda such that sum p = k.
  *
  * With w[i] = f'(x[i] - lambda) and W = sum w, lambda moves by w[j]/W with x[j], so J = diag(w) - w w^T / W.
- * All x are taken relative to the k-th largest, which lambda is close to: far from 0 the differences would lose digits.
  * @source kexue.fm 10373 (ThreTopK); the sigmoid: Amos et al. (2019), the limited multi-label projection
  */
-function threshold(relaxation: Relaxation, scores: Float64Array, k: number): Relaxed {
-  const kth = scores.slice().sort()[scores.length - k]!;
-  const x = scores.map((s) => s - kth);
+function threshold(relaxation: Relaxation, x: Float64Array, k: number): Relaxed {
   const [lambdaOf, f, slope] =
     relaxation === 'thresholdExp'
       ? [lambdaExp, (y: number) => Math.min(1, Math.exp(y)), (y: number) => (y < 0 ? Math.exp(y) : 0)]
@@ -59,7 +59,7 @@ function threshold(relaxation: Relaxation, scores: Float64Array, k: number): Rel
   const mean = (g: Float64Array): number => (total === 0 ? 0 : dot(w, g) / total);
   return {
     values: x.map((v) => f(v - lambda)),
-    threshold: kth + lambda,
+    threshold: lambda,
     backward: (g) => {
       const m = mean(g);
       return g.map((v, i) => w[i]! * (v - m));
