@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import type { Backend } from '../../core/backend.ts';
 import { ArgumentError, FileError } from '../../core/errors.ts';
 import { writeFiles } from '../../core/formats/files.ts';
@@ -193,6 +194,8 @@ async function steps<T extends AnyTensor>(
     while (trainer.step < options.steps && stopped === undefined) {
       const tokens = await rowsOf(trainer.step);
       const { loss, count } = await trainer.train(tokens);
+      // The reference never waits for anything, and a signal is only heard between turns of the event loop.
+      await setImmediate();
       const bitsPerByte = loss / Math.LN2 / bytesPerToken;
       const seconds = (performance.now() - started) / 1000;
       const rate = (count * (trainer.step - first)) / seconds;

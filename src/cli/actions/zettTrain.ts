@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import type { Backend } from '../../core/backend.ts';
 import { ArgumentError } from '../../core/errors.ts';
 import { writeFiles } from '../../core/formats/files.ts';
@@ -206,6 +207,8 @@ async function loop<T extends AnyTensor>(
     const started = performance.now();
     const begun = trainer.step;
     while (trainer.step < run.schedule.steps && stopped === undefined) {
+      // The reference never waits for anything, and a signal is only heard between turns of the event loop.
+      await setImmediate();
       let metric: Line;
       if (trainer.warmingUp) {
         const ids = drawIds(
