@@ -51,7 +51,7 @@ export function readSubVocab(command: string, folder: string): StoredSubVocab {
   } catch (error) {
     throw fail(`its configuration cannot be read: ${(error as Error).message}`);
   }
-  const { ['query.weight']: query, ...rest } = Object.fromEntries(tensors);
+  const { 'query.weight': query, ...rest } = Object.fromEntries(tensors);
   if (query === undefined) throw fail('the tensor query.weight is missing');
   requireShape(command, 'query.weight', query, [config.samOut.width, config.samOut.width]);
   let words: unknown;
