@@ -543,6 +543,8 @@ export class Gpu implements AsyncDisposable {
     const collected = Promise.allSettled(results).then((all) => {
       for (const r of all) {
         if (r.status !== 'fulfilled' || r.value === null) continue;
+        // The first error of a batch is its cause: a shader that does not compile, then a pipeline without it.
+        if (this.#failures.some((f) => f.batch === batch)) continue;
         const memory = r.value.constructor?.name === 'GPUOutOfMemoryError';
         const message = memory
           ? `out of GPU memory while running ${what}: ${r.value.message}`
