@@ -13,7 +13,7 @@ import {
 } from '../src/ref/crossEntropy.ts';
 import { noiseArray } from '../src/verify/case.ts';
 import { cases } from '../src/verify/crossEntropy.ts';
-import { describeDevice } from './support/device.ts';
+import { describeDevice, runsOn } from './support/device.ts';
 import { expectGradient } from './support/gradcheck.ts';
 import { expectKills, type Mutant } from './support/mutants.ts';
 import { size, tameFloat, tensorOf } from './support/tensors.ts';
@@ -299,7 +299,7 @@ describeDevice('the kernel', (gpu, family) => {
         const backward = backwardInputs(forward, 'crossEntropy', options, s.dLse);
         await expectTwins(gpu(), 'crossEntropyBackward', backward, options);
       }),
-      { numRuns: 40 },
+      { numRuns: runsOn(gpu(), 40) },
     );
   });
 
@@ -321,7 +321,7 @@ describeDevice('the kernel', (gpu, family) => {
         if (backward.lse.data.every(Number.isFinite))
           await expectTwins(gpu(), 'crossEntropyLogitsBackward', backward, options);
       }),
-      { numRuns: 40 },
+      { numRuns: runsOn(gpu(), 40) },
     );
   });
 

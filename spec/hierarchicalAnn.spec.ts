@@ -10,7 +10,7 @@ import { hierarchicalAnnSearch } from '../src/ref/hierarchicalAnnSearch.ts';
 import { noiseArray } from '../src/verify/case.ts';
 import { cases, tensorsOf } from '../src/verify/hierarchicalAnn.ts';
 import { wordVectors } from '../src/verify/words.ts';
-import { describeDevice } from './support/device.ts';
+import { describeDevice, runsOn } from './support/device.ts';
 import { expectKills, type Mutant } from './support/mutants.ts';
 import { exactFloat, tameFloat, tensorOf } from './support/tensors.ts';
 import { compareTwins, expectSameBits, expectTwins, runGpu } from './support/twins.ts';
@@ -366,7 +366,7 @@ describeDevice('the kernel', (gpu, family) => {
           await expectTwins(gpu(), 'hierarchicalAnnSearch', { ...tensorsOf(index), queries }, all);
         },
       ),
-      { numRuns: 25 },
+      { numRuns: runsOn(gpu(), 25) },
     );
   });
 
@@ -382,7 +382,7 @@ describeDevice('the kernel', (gpu, family) => {
           { metric: build.metric },
         );
       }),
-      { numRuns: 12 },
+      { numRuns: runsOn(gpu(), 12) },
     );
   });
 

@@ -7,7 +7,7 @@ import { kMeans } from '../src/ref/kMeans.ts';
 import { noiseArray } from '../src/verify/case.ts';
 import { cases } from '../src/verify/kMeans.ts';
 import { wordVectors } from '../src/verify/words.ts';
-import { describeDevice } from './support/device.ts';
+import { describeDevice, runsOn } from './support/device.ts';
 import { expectKills, type Mutant } from './support/mutants.ts';
 import { exactFloat, tameFloat, tensorOf } from './support/tensors.ts';
 import { compareTwins, expectSameBits, expectTwins, runGpu } from './support/twins.ts';
@@ -256,7 +256,7 @@ describeDevice('the kernel', (gpu, family) => {
       fc.asyncProperty(call(fc.oneof(exactFloat, tameFloat)), ({ points, k, options }) =>
         expectTwins(gpu(), 'kMeans', { points }, { ...options, k }),
       ),
-      { numRuns: 25 },
+      { numRuns: runsOn(gpu(), 25) },
     );
   });
 

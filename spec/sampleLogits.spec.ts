@@ -8,7 +8,7 @@ import { gumbelNoise } from '../src/ref/gumbelNoise.ts';
 import { sampleLogits } from '../src/ref/sampleLogits.ts';
 import { noiseArray } from '../src/verify/case.ts';
 import { cases } from '../src/verify/sampleLogits.ts';
-import { describeDevice } from './support/device.ts';
+import { describeDevice, runsOn } from './support/device.ts';
 import { expectKills, type Mutant } from './support/mutants.ts';
 import { size } from './support/tensors.ts';
 import { compareTwins, expectSameBits, expectTwins, runGpu } from './support/twins.ts';
@@ -228,7 +228,7 @@ describeDevice('the kernel', (gpu, family) => {
       fc.asyncProperty(call, ({ logits, options }) =>
         expectTwins(gpu(), 'sampleLogits', { logits }, options),
       ),
-      { numRuns: 80 },
+      { numRuns: runsOn(gpu(), 80) },
     );
   });
 

@@ -6,7 +6,7 @@ import { layOut } from '../src/gpu/lib/selectLayout.ts';
 import { topK, topKBackward } from '../src/ref/topK.ts';
 import { noiseArray } from '../src/verify/case.ts';
 import { cases } from '../src/verify/topK.ts';
-import { describeDevice } from './support/device.ts';
+import { describeDevice, runsOn } from './support/device.ts';
 import { dot, expectGradient } from './support/gradcheck.ts';
 import { expectKills, type Mutant } from './support/mutants.ts';
 import { anyFloat, shapeAndAxis, size, tameFloat, tensorOf } from './support/tensors.ts';
@@ -472,7 +472,7 @@ describeDevice('the kernels', (gpu, family) => {
   test('equal the reference bit for bit on hard data of every shape', async () => {
     await fc.assert(
       fc.asyncProperty(call, ({ inputs, options }) => expectTwins(gpu(), 'topK', inputs, options)),
-      { numRuns: 100 },
+      { numRuns: runsOn(gpu(), 100) },
     );
   });
 
@@ -483,7 +483,7 @@ describeDevice('the kernels', (gpu, family) => {
     await expectHardRows(small);
     await fc.assert(
       fc.asyncProperty(call, ({ inputs, options }) => expectTwins(small, 'topK', inputs, options)),
-      { numRuns: 30 },
+      { numRuns: runsOn(gpu(), 30) },
     );
     const x = tensor([5, 60, 300], noiseArray(90_000, 3));
     for (const axis of [0, 1, 2]) await expectTwins(small, 'topK', { x }, { k: 4, axis });
@@ -518,7 +518,7 @@ describeDevice('the kernels', (gpu, family) => {
         const length = inputs.x.shape.at(options.axis)!;
         await expectTwins(gpu(), 'topKBackward', { dValues, indices }, { length, axis: options.axis });
       }),
-      { numRuns: 40 },
+      { numRuns: runsOn(gpu(), 40) },
     );
   });
 

@@ -28,3 +28,13 @@ export function describeDevice(
     }, family);
   });
 }
+
+/**
+ * How many generated cases to try. SwiftShader makes coroutines of every barrier, some 66 times slower: there kernels with
+ * barriers get a quarter, and every other driver all of them.
+ */
+export function runsOn(gpu: Gpu, runs: number): number {
+  const { device, description, vendor } = gpu.info;
+  const slow = gpu.family === 'gpu' && /swiftshader/i.test(`${vendor} ${device} ${description}`);
+  return slow ? Math.ceil(runs / 4) : runs;
+}
