@@ -60,6 +60,7 @@ export function pieceOf(d: number): number {
 /** The source in pieces. */
 export function* pieces(
   source: RowSource,
+  piece: number = pieceOf(source.d),
 ): Iterable<{ first: number; count: number; vectors: Float32Array }> {
   const { n, d } = source;
   for (let first = 0; first < n; ) {
