@@ -2,11 +2,12 @@ import { existsSync, realpathSync } from 'node:fs';
 import { ArgumentError, DeviceLostError, GpuError, UnsupportedError } from '../../core/errors.ts';
 import { requireFinite } from '../../core/finite.ts';
 import { checkAnnFolder, readAnnFolder, writeAnnFolder } from '../../core/formats/annFolder.ts';
+import { readArrow } from '../../core/formats/arrow.ts';
 import { binChunks, openBin } from '../../core/formats/fbin.ts';
 import { checkOutputs, openFile, writeFiles } from '../../core/formats/files.ts';
 import { readNpy } from '../../core/formats/npy.ts';
 import { readSafetensors } from '../../core/formats/safetensors.ts';
-import { type ByteSource, readBytes } from '../../core/formats/source.ts';
+import type { ByteSource } from '../../core/formats/source.ts';
 import { key } from '../../core/key.ts';
 import {
   type AnnIndex,
@@ -25,7 +26,6 @@ import { hierarchicalAnnSearch } from '../../ref/hierarchicalAnnSearch.ts';
 import { memorySource, openSource, type RowSource } from '../../vocab/rowSource.ts';
 import type { VocabIndex } from '../../vocab/vocabIndex.ts';
 import { openWords } from '../../vocab/wordIndex.ts';
-import { isArrow, readArrow } from '../arrowFile.ts';
 import { buildEngine, folderOf, type MaybeEngine, onlyEngine, openEngine } from '../engines.ts';
 import { print } from '../frame.ts';
 import { convert } from '../tensors.ts';
@@ -80,8 +80,8 @@ export async function buildIndex(given: BuildOptions): Promise<void> {
   checkAnnFolder(out);
   const numbers = integers(op, given, ['lists', 'levels', 'sample', 'iterations', 'refine', 'beam']);
   const seed = integer(op, '--seed', given.seed);
-  const vectors = await readRows(op, given.vectors, 'fbin');
-  const ids = given.ids === undefined ? undefined : await readRows(op, given.ids, 'ibin');
+  const vectors = readRows(op, given.vectors, 'fbin');
+  const ids = given.ids === undefined ? undefined : readRows(op, given.ids, 'ibin');
   const options: AnnOptions<Tensor> = {
     metric: given.metric,
     ...(given.flat ? { flat: true } : {}),
@@ -150,10 +150,10 @@ async function buildInEngine(op: string, given: BuildOptions, engine: string): P
     );
   const { lists } = integers(op, given, ['lists']);
   if (given.flat && lists !== undefined) throw new ArgumentError(op, '--flat is one list; leave --lists out');
-  const ids = given.ids === undefined ? undefined : await readRows(op, given.ids, 'ibin');
+  const ids = given.ids === undefined ? undefined : readRows(op, given.ids, 'ibin');
   using source = given.vectors.endsWith('.fbin')
     ? openSource({ kind: 'fbin', path: given.vectors })
-    : await memoryRows(op, given.vectors);
+    : memoryRows(op, given.vectors);
   let last = Date.now();
   const report = await buildEngine(op, engine, source, {
     ...(given.table === undefined ? {} : { table: given.table }),
@@ -168,8 +168,8 @@ async function buildInEngine(op: string, given: BuildOptions, engine: string): P
   if (given.json) print(JSON.stringify(report));
 }
 
-async function memoryRows(op: string, path: string): Promise<RowSource> {
-  const t = await readRows(op, path, 'fbin');
+function memoryRows(op: string, path: string): RowSource {
+  const t = readRows(op, path, 'fbin');
   const [, d, more] = t.shape;
   if (d === undefined || more !== undefined)
     throw new ArgumentError(op, `${path} has shape ${show(t.shape)}; vectors are rows and columns`);
@@ -228,7 +228,7 @@ export async function searchIndex(given: SearchOptions): Promise<void> {
     ...(given.unsorted ? { sorted: false } : {}),
     onShort: given.onShort,
   };
-  const queries = await readRows(op, given.queries, 'fbin');
+  const queries = readRows(op, given.queries, 'fbin');
   const { engine } = given;
   const folder = engine === undefined ? folderOf(op, '--index', given.index, given) : undefined;
   if (engine !== undefined) onlyEngine(op, given);
@@ -338,17 +338,15 @@ function integers<N extends string>(
 }
 
 /** Rows from a .fbin, .ibin, .npy, .safetensors or Arrow file. */
-async function readRows(op: string, path: string, kind: 'fbin' | 'ibin'): Promise<Tensor> {
+function readRows(op: string, path: string, kind: 'fbin' | 'ibin'): Tensor {
   using source = openFile(op, path);
-  if (isArrow(path)) {
-    const t = await readArrow(op, path, readBytes(source, 0, source.size), kind);
-    return convert(op, path, t, [kind === 'fbin' ? 'f32' : 'i32']);
-  }
   const t = path.endsWith('.npy')
     ? readNpy(source)
     : path.endsWith('.safetensors')
       ? onlyTensor(op, path, source)
-      : openBin(source, kind).read();
+      : /\.(arrow|feather|ipc)$/.test(path)
+        ? readArrow(source, kind === 'fbin' ? 'vectors' : 'ids')
+        : openBin(source, kind).read();
   return convert(op, path, t, [kind === 'fbin' ? 'f32' : 'i32']);
 }
 
