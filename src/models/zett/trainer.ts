@@ -8,7 +8,9 @@ import { mapParameters, type SamOutParameters } from '../samOut/parameters.ts';
 import type { HypernetConfig } from './config.ts';
 import {
   assembleTable,
+  type FormGroup,
   featureStatistics,
+  formGroups,
   freeze,
   type HypernetBatch,
   type HypernetFrozen,
@@ -140,6 +142,17 @@ export async function anchoredScaling<T extends AnyTensor>(
   return freeze(source, [made.in, ...(made.out === undefined ? [] : [made.out])].map(featureStatistics));
 }
 
+/** i32 [V'] for each group: the row within the group of each id, or -1. */
+function rowsByGroup(rows: Tensor, groups: readonly FormGroup[]): Tensor[] {
+  return groups.map(({ tokens }) => {
+    const within = new Map(Array.from(tokens, (n, i) => [n, i]));
+    return tensor(
+      rows.shape,
+      Int32Array.from(rows.data, (row) => within.get(row) ?? -1),
+    );
+  });
+}
+
 /**
  * Trains a hypernetwork for one frozen SamOut model: a warm-up on the source's own tokens, then the language model's loss under
  * tokenizers that the caller samples, with the drift loss beside it. One step per call.
@@ -197,7 +210,8 @@ export class ZettTrainer<T extends AnyTensor> implements Disposable {
     for (let n = 0; n < ids.length; n++) forms[n * config.length] = ids[n]!;
     const batch = this.#bring(tensor([ids.length, config.length], forms));
     using chosen = backend.upload(tensor([ids.length], ids));
-    return await this.#move(batch, 'identity', (ops, tape, rows) => {
+    return await this.#move([batch], 'identity', (ops, tape, made) => {
+      const rows = made[0]!;
       const goal = (table: T) => ops.gatherRows(tape.constant(table), tape.constant(chosen));
       const first = ops.identityLoss(rows.in, goal(this.#body.embedding), { weight: 0.5 });
       if (rows.out === undefined || this.#body.head === undefined) return { loss: first };
@@ -208,7 +222,8 @@ export class ZettTrainer<T extends AnyTensor> implements Disposable {
   /** One step on text: the frozen body's loss with predicted tables, and the drift of the tokens that the source has. */
   async language(task: ZettTask): Promise<ZettMetric> {
     const { config, backend } = this;
-    const batch = this.#bring(task.forms);
+    const groups = formGroups(task.forms);
+    const batches = groups.map((g) => this.#bring(g.forms));
     const [B = 0, length = 0] = task.tokens.shape;
     const cut = (at: number): Tensor => {
       const out = new Int32Array(B * (length - 1));
@@ -222,17 +237,32 @@ export class ZettTrainer<T extends AnyTensor> implements Disposable {
     };
     using inputs = backend.upload(cut(0));
     using targets = backend.upload(cut(1));
-    using forms = backend.upload(task.forms);
-    using at = backend.upload(task.rows);
+    using stack = new DisposableStack();
+    const bring = (t: Tensor): T => stack.use(backend.upload(t));
+    const at = rowsByGroup(task.rows, groups).map(bring);
+    // The drift is that of tokens with one piece, so the first group has them all, if there are any.
+    const forms = bring(groups[0]!.forms);
     using copies = backend.upload(task.copies);
     const { paddingIndex } = task;
     const vocabulary = task.rows.size;
     const model = samOutConfig({ ...this.#bodyConfig, vocabulary, paddingIndex });
-    return await this.#move(batch, 'language', (ops, tape, rows) => {
-      const put = (made: TapeVar<T>, source: T) =>
-        assembleTable(ops, made, tape.constant(source), tape.constant(at), tape.constant(copies));
-      const embedding = put(rows.in, this.#body.embedding);
-      const head = rows.out === undefined ? undefined : put(rows.out, this.#body.head!);
+    return await this.#move(batches, 'language', (ops, tape, rows) => {
+      const put = (made: readonly TapeVar<T>[], source: T) => {
+        const parts = made.map((predicted, g) => ({ predicted, rows: tape.constant(at[g]!) }));
+        return assembleTable(ops, parts, tape.constant(source), tape.constant(copies));
+      };
+      const single = rows[0]!;
+      const embedding = put(
+        rows.map((r) => r.in),
+        this.#body.embedding,
+      );
+      const head =
+        single.out === undefined
+          ? undefined
+          : put(
+              rows.map((r) => r.out!),
+              this.#body.head!,
+            );
       const layers = mapParameters(this.#body, (t) => tape.constant(t)).layers;
       const p = { embedding, layers, ...(head === undefined ? {} : { head }) };
       const ids = tape.constant(inputs);
@@ -245,8 +275,8 @@ export class ZettTrainer<T extends AnyTensor> implements Disposable {
       const weight = this.schedule.driftWeight / (config.tied ? 1 : 2);
       const drift = (made: typeof embedding, source: T) =>
         ops.driftLoss(made, tape.constant(source), tape.constant(forms), { weight }).loss;
-      let sum = ops.add(loss, drift(rows.in, this.#body.embedding));
-      if (rows.out !== undefined) sum = ops.add(sum, drift(rows.out, this.#body.head!));
+      let sum = ops.add(loss, drift(single.in, this.#body.embedding));
+      if (single.out !== undefined) sum = ops.add(sum, drift(single.out, this.#body.head!));
       return { loss: sum, crossEntropy: loss };
     });
   }
@@ -282,30 +312,32 @@ export class ZettTrainer<T extends AnyTensor> implements Disposable {
 
   /** Forward, backward, clip, one step of AdamW; biases and normalisations do not decay. */
   async #move(
-    batch: HypernetBatch<T>,
+    batches: readonly HypernetBatch<T>[],
     phase: ZettMetric['phase'],
     lossOf: (
       ops: TapeOps<T>,
       tape: Tape<T>,
-      rows: ReturnType<typeof hypernetRows<TapeVar<T>>>,
+      rows: readonly ReturnType<typeof hypernetRows<TapeVar<T>>>[],
     ) => { loss: TapeVar<T>; crossEntropy?: TapeVar<T> },
   ): Promise<ZettMetric> {
     const { backend, schedule } = this;
     using tape = new Tape(backend);
     const taped = mapHypernet(this.parameters, (t) => tape.parameter(t));
     const frozen = mapFrozen(this.frozen, (t) => tape.constant(t));
-    const rows = hypernetRows(
-      tape.ops,
-      this.config,
-      taped,
-      frozen,
-      mapBatch(batch, (t) => tape.constant(t)),
+    const rows = batches.map((batch) =>
+      hypernetRows(
+        tape.ops,
+        this.config,
+        taped,
+        frozen,
+        mapBatch(batch, (t) => tape.constant(t)),
+      ),
     );
     const { loss, crossEntropy } = lossOf(tape.ops, tape, rows);
     const gradients = tape.backward(loss, listHypernet(taped));
     const value = (await backend.read(loss.value)).data[0]!;
     const plain = crossEntropy === undefined ? undefined : (await backend.read(crossEntropy.value)).data[0]!;
-    for (const t of Object.values(batch)) t[Symbol.dispose]();
+    for (const t of batches.flatMap((batch) => Object.values(batch))) t[Symbol.dispose]();
     if (!Number.isFinite(value)) {
       for (const g of gradients) g[Symbol.dispose]();
       throw new ZettDivergedError(
