@@ -16,7 +16,7 @@ import { readText, readTokenizer } from './texts.ts';
 import { readHypernet } from './zettFolder.ts';
 
 /** A hypernetwork that fits the model. @throws ArgumentError if it was trained for another one */
-function hypernetFor(command: string, folder: string, { config }: ZettBody, extra: number): Hypernet {
+export function hypernetFor(command: string, folder: string, { config }: ZettBody, extra: number): Hypernet {
   const hypernet = readHypernet(command, folder);
   const rows = hypernet.frozen.table.shape[0];
   if (
