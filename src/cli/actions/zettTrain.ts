@@ -8,14 +8,13 @@ import { writeFiles } from '../../core/formats/files.ts';
 import { foldIn, type Key, key } from '../../core/key.ts';
 import { type AnyTensor, tensor } from '../../core/tensor.ts';
 import { wordSource } from '../../models/zett/addWords.ts';
+import { tablesOf, type ZettBody } from '../../models/zett/body.ts';
 import { type HypernetConfig, hypernetConfig } from '../../models/zett/config.ts';
 import { uniforms } from '../../models/zett/noise.ts';
 import { hypernetSize, initialHypernet } from '../../models/zett/parameters.ts';
 import { sampleKey, TokenizerSampler, UnigramEncoder } from '../../models/zett/sampler.ts';
 import {
   anchoredScaling,
-  tablesOf,
-  type ZettBody,
   type ZettMetric,
   type ZettTask,
   ZettTrainer,

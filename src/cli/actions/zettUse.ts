@@ -6,7 +6,7 @@ import type { AnyTensor } from '../../core/tensor.ts';
 import type { Tokenizer } from '../../core/tokenizers/tokenizer.ts';
 import { sequenceNats } from '../../models/samOut/evaluate.ts';
 import { SamOut } from '../../models/samOut/model.ts';
-import type { ZettBody } from '../../models/zett/trainer.ts';
+import type { ZettBody } from '../../models/zett/body.ts';
 import { type Hypernet, type Method, measured, transfer } from '../../models/zett/transfer.ts';
 import { sourceVocabulary, targetVocabulary } from '../../models/zett/vocabulary.ts';
 import { print, progress, say } from '../frame.ts';

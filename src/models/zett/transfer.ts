@@ -4,10 +4,10 @@ import { type AnyTensor, type Tensor, tensor } from '../../core/tensor.ts';
 import type { Tokenizer } from '../../core/tokenizers/tokenizer.ts';
 import { samOutConfig } from '../samOut/config.ts';
 import { type Baseline, baselineRows, contextVectors } from './baselines.ts';
+import { tablesOf, type ZettBody } from './body.ts';
 import type { HypernetConfig } from './config.ts';
 import { type HypernetFrozen, mapFrozen, predictRows, type SourceTables } from './model.ts';
 import { type HypernetParameters, listHypernet, mapHypernet } from './parameters.ts';
-import { tablesOf, type ZettBody } from './trainer.ts';
 import { formsOf, type SourceVocabulary, type TargetVocabulary } from './vocabulary.ts';
 
 /** A trained hypernetwork on the host. */
@@ -59,33 +59,49 @@ export async function rowsOfWords<T extends AnyTensor>(
   }
 }
 
-/**
- * The body with tables for another vocabulary, by a hypernetwork or by a rule.
- * @param text ids of some text in the new vocabulary: what focus takes its vectors from
- */
+/** How tables for a vocabulary are made. */
+export type TransferOptions = Omit<RowsOptions, 'vectors'> & {
+  /** Ids of some text in the new vocabulary: what focus takes its vectors from. */
+  readonly text?: Int32Array;
+};
+
+/** Tables for another vocabulary, by a hypernetwork or by a rule, from those of any model. */
+export async function transferTables<T extends AnyTensor>(
+  backend: Backend<T>,
+  tables: SourceTables,
+  source: SourceVocabulary,
+  target: TargetVocabulary,
+  method: Method,
+  { text, ...options }: TransferOptions = {},
+): Promise<SourceTables> {
+  const vectors = method === 'focus' && text !== undefined ? { vectors: wordVectors(target, text) } : {};
+  const rows = await rowsOfWords(backend, tables, source, target, method, { ...options, ...vectors });
+  return {
+    in: assemble(rows.in, tables.in, target),
+    ...(rows.out === undefined || tables.out === undefined
+      ? {}
+      : { out: assemble(rows.out, tables.out, target) }),
+  };
+}
+
+/** A SamOut with tables for another vocabulary. */
 export async function transfer<T extends AnyTensor>(
   backend: Backend<T>,
   body: ZettBody,
   source: SourceVocabulary,
   target: TargetVocabulary,
   method: Method,
-  { text, ...options }: Omit<RowsOptions, 'vectors'> & { text?: Int32Array } = {},
+  options: TransferOptions = {},
 ): Promise<ZettBody> {
-  const tables = tablesOf(body);
-  const vectors = method === 'focus' && text !== undefined ? { vectors: wordVectors(target, text) } : {};
-  const rows = await rowsOfWords(backend, tables, source, target, method, { ...options, ...vectors });
-  const embedding = assemble(rows.in, tables.in, target);
-  const head =
-    rows.out === undefined || tables.out === undefined
-      ? {}
-      : { head: assemble(rows.out, tables.out, target) };
+  const made = await transferTables(backend, tablesOf(body), source, target, method, options);
+  const head = made.out === undefined ? {} : { head: made.out };
   const { layers } = body.parameters;
   const config = samOutConfig({
     ...body.config,
     vocabulary: target.rows.size,
     paddingIndex: target.paddingIndex,
   });
-  return { config, parameters: { ...body.parameters, embedding, layers, ...head } };
+  return { config, parameters: { ...body.parameters, embedding: made.in, layers, ...head } };
 }
 
 /** Context vectors by word instead of by id. */
