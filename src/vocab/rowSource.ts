@@ -23,6 +23,20 @@ export interface RowSource extends Disposable {
   fill(first: number, count: number, out: Float32Array): void;
 }
 
+/** Vectors in memory, [n, d], as a source. @param name what messages call them @throws FormatError for NaN, Infinity */
+export function memorySource(name: string, vectors: Float32Array, d: number): RowSource {
+  return {
+    n: vectors.length / d,
+    d,
+    fill(first, count, out) {
+      const rows = vectors.subarray(first * d, (first + count) * d);
+      requireFiniteRows(name, rows, first, d);
+      out.set(rows);
+    },
+    [Symbol.dispose]: () => {},
+  };
+}
+
 /** Open a source. @throws FileError, FormatError */
 export function openSource(spec: SourceSpec): RowSource {
   if (spec.kind === 'made') return madeWords(spec);
@@ -33,16 +47,17 @@ export function openSource(spec: SourceSpec): RowSource {
     d: rows.columns,
     fill(first, count, out) {
       const { data } = rows.read(first, first + count);
-      const bad = data.findIndex((v) => !Number.isFinite(v));
-      if (bad >= 0)
-        throw new FormatError(
-          'index build',
-          `${spec.path}: row ${first + Math.floor(bad / rows.columns)} holds ${data[bad]}`,
-        );
+      requireFiniteRows(spec.path, data as Float32Array, first, rows.columns);
       out.set(data as Float32Array);
     },
     [Symbol.dispose]: () => file[Symbol.dispose](),
   };
+}
+
+function requireFiniteRows(name: string, data: Float32Array, first: number, d: number): void {
+  const bad = data.findIndex((v) => !Number.isFinite(v));
+  if (bad >= 0)
+    throw new FormatError('index build', `${name}: row ${first + Math.floor(bad / d)} holds ${data[bad]}`);
 }
 
 /**
