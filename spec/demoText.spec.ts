@@ -126,6 +126,14 @@ describe('the commands, on the reference', () => {
       path,
     );
     expect(best.stdout.trim().split('\n')).toHaveLength(3);
+    const exact = await inProcess(
+      ['sample', '--model', 'demo', '--text', 'the red cat', '--twin', 'ref', '--exact', '--json'],
+      path,
+    );
+    expect(exact.stderr).toMatch(/exact sample: \d+ of \d+ words scored \(\d+\.\d %\)/);
+    const sampled = JSON.parse(exact.stdout) as { id: number; score: number; logInclusion: number }[];
+    expect(new Set(sampled.map((w) => w.id)).size).toBe(12);
+    expect(sampled.every((w) => Number.isFinite(w.score) && w.logInclusion <= 0)).toBe(true);
   });
 
   test('a signal in the middle of training leaves a whole model, and says so', async () => {

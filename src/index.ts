@@ -20,7 +20,6 @@ export {
 export { Gpu, GpuTensor, type OpenOptions, openGpu } from './gpu/index.ts';
 export { refBackend } from './ref/backend.ts';
 export { buildWords, type WordBuildOptions, type WordBuildReport } from './vocab/buildWords.ts';
-export { type LazySample, type ListBalls, lazyGumbelTopK, listBalls } from './vocab/lazyGumbelTopK.ts';
 export { flatIndex, type MemoryIndex, memoryIndex } from './vocab/memoryIndex.ts';
 export {
   type CachedSet,

@@ -16,7 +16,7 @@ import {
   type SplitResult,
 } from '../../models/subVocab/evaluate.ts';
 import { withFrequencies } from '../../models/subVocab/frequencies.ts';
-import { initialSubVocab, SubVocab } from '../../models/subVocab/model.ts';
+import { initialSubVocab, type Selection, SubVocab } from '../../models/subVocab/model.ts';
 import { contextWords, joined } from '../../models/subVocab/segments.ts';
 import { type StepReport, SubVocabTrainer } from '../../models/subVocab/trainer.ts';
 import { specialIds, WordTable } from '../../models/subVocab/wordTable.ts';
@@ -310,8 +310,7 @@ async function draw<T extends AnyTensor>(
   encoded.state[Symbol.dispose]();
   using query = model.query(features, ids.length - 1);
   const context = contextWords(ids, specialIds.count);
-  const candidates = await model.candidates(query, exact);
-  const chosen = await model.select(query, candidates, k, best ? undefined : key(seed));
+  const chosen = await choose(model, query, { k, exact, best, seed });
   const said = await model.select(query, tensor([1, context.length], context), context.length);
   const words = joined(context, chosen.words, k);
   return [...words]
@@ -323,6 +322,23 @@ async function draw<T extends AnyTensor>(
         : { id, score: chosen.scores[at]!, logInclusion: chosen.logInclusion[at]! };
     })
     .sort((a, b) => b.score - a.score || a.id - b.id);
+}
+
+/** What a query draws: exactly from all words, or by the candidates. */
+async function choose<T extends AnyTensor>(
+  model: SubVocab<T>,
+  query: T,
+  { k, exact, best, seed }: { k: number; exact: boolean; best: boolean; seed: number },
+): Promise<Selection> {
+  if (!exact || best) {
+    const candidates = await model.candidates(query, exact);
+    return model.select(query, candidates, k, best ? undefined : key(seed));
+  }
+  const sample = await model.sampleExactly(query, k, key(seed));
+  const all = model.allWords().length;
+  const share = ((100 * sample.scored) / all).toFixed(1);
+  say(`exact sample: ${sample.scored} of ${all} words scored (${share} %)`);
+  return sample;
 }
 
 export interface SampleOptions extends TwinOptions {
@@ -348,8 +364,9 @@ export async function sample(options: SampleOptions): Promise<void> {
   });
   await withBackend('sample', options, async (backend) => {
     using model = new SubVocab(backend, wide, parameters);
-    if (!options.exact && wide.candidates < words) await model.refreshIndex();
     const { exact = false, best = false, seed } = options;
+    // All words are scored for the best ones exactly; the index is there for everything else.
+    if (exact ? !best : wide.candidates < words) await model.refreshIndex();
     const drawn = await draw(model, table, options.text, { k, exact, best, seed });
     if (options.json) {
       print(JSON.stringify(drawn.map((d) => ({ ...d, text: table.show(d.id) }))));
