@@ -91,7 +91,7 @@ async function main(o: Options): Promise<void> {
   const rows: Row[] = [];
   const contexts = o.context.map((file) => JSON.parse(readFileSync(file, 'utf8')) as ContextFile);
   const finish = (): Report => {
-    const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`.trim();
+    const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`.replace(/ --out[ =]\S+/, '').trim();
     const report = {
       format: 1,
       command,

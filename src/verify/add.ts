@@ -13,4 +13,11 @@ export const cases: readonly Case[] = [
     independent: true,
     bytes: size * 12,
   },
+  {
+    op: 'addBackward',
+    label: 'the residual of a layer, one document',
+    shape: '[49, 512]',
+    inputs: () => ({ dy: tensor([49, 512], noiseArray(49 * 512, 3)) }),
+    bytes: 49 * 512 * 12,
+  },
 ];

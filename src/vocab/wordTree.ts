@@ -38,9 +38,10 @@ export function createAssigner(tree: WordTree, beam: number): Assigner {
         const { sums } = dots;
         // Insertion into a short sorted list; an equal sum comes behind, so the lowest root wins.
         let filled = 0;
+        let least = Number.NEGATIVE_INFINITY;
         for (let r = 0; r < roots; r++) {
           const sum = sums[r]!;
-          if (filled === width && sum <= bestSums[width - 1]!) continue;
+          if (sum <= least) continue;
           let at = filled < width ? filled++ : width - 1;
           for (; at > 0 && bestSums[at - 1]! < sum; at--) {
             bestSums[at] = bestSums[at - 1]!;
@@ -48,19 +49,20 @@ export function createAssigner(tree: WordTree, beam: number): Assigner {
           }
           bestSums[at] = sum;
           bestRoots[at] = r;
+          if (filled === width) least = bestSums[width - 1]!;
         }
         let best = -1;
         let most = -Infinity;
         for (let b = 0; b < filled; b++) {
           const first = kids[bestRoots[b]!]!;
           const size = kids[bestRoots[b]! + 1]! - first;
+          if (size === 0) continue;
           dots.run(roots + first, size);
-          for (let c = 0; c < size; c++) {
-            const sum = sums[c]!;
-            if (sum > most || (sum === most && first + c < best)) {
-              most = sum;
-              best = first + c;
-            }
+          const c = dots.largest(size);
+          const sum = sums[c]!;
+          if (sum > most || (sum === most && first + c < best)) {
+            most = sum;
+            best = first + c;
           }
         }
         out[i] = best;
@@ -68,6 +70,8 @@ export function createAssigner(tree: WordTree, beam: number): Assigner {
     },
   };
 }
+
+const rowsPerRoot = 512;
 
 /** How a tree is trained. */
 export interface TreeOptions {
@@ -80,7 +84,7 @@ export interface TreeOptions {
 }
 
 /**
- * Train a tree on rows of codes [count, stride] by spherical k-means: the roots on all rows, then the lists of each root on
+ * Train a tree on rows of codes [count, stride] by spherical k-means: the roots on a part of the rows, then the lists of each root on
  * its rows, then `refine` iterations over all lists. The lists are shared out by the numbers of rows, at least one per root.
  * Integers and f64 in a fixed order: the same rows give the same tree on every machine.
  */
@@ -96,11 +100,15 @@ export function trainWordTree(codes: Int8Array, count: number, options: TreeOpti
   const all = Int32Array.from({ length: count }, (_, i) => i);
   const top = createDots(d, roots);
   const assignments = new Int32Array(count);
-  seedFrom(codes, stride, all, roots, top.rows);
-  for (let t = 0; t <= iterations; t++) {
-    nearest(top, 0, roots, codes, all, assignments);
-    if (t < iterations) moveTo(codes, stride, inverse, assignments, all, 0, roots, top.rows);
+  // A few hundred rows say where a root is.
+  const step = Math.max(Math.floor(count / (rowsPerRoot * roots)), 1);
+  const some = Int32Array.from({ length: Math.ceil(count / step) }, (_, i) => i * step);
+  seedFrom(codes, stride, some, roots, top.rows);
+  for (let t = 0; t < iterations; t++) {
+    nearest(top, 0, roots, codes, some, assignments);
+    moveTo(codes, stride, inverse, assignments, some, 0, roots, top.rows);
   }
+  nearest(top, 0, roots, codes, all, assignments);
   const rootCodes = top.rows.slice();
   const starts = startsOf(assignments, roots);
   const members = sortedBy(assignments, starts);
@@ -152,13 +160,10 @@ function nearest(
   members: Int32Array,
   assignments: Int32Array,
 ): void {
-  const { sums } = dots;
   for (const i of members) {
     setQuery(dots, codes, i);
     dots.run(first, size);
-    let best = 0;
-    for (let c = 1; c < size; c++) if (sums[c]! > sums[best]!) best = c;
-    assignments[i] = first + best;
+    assignments[i] = first + dots.largest(size);
   }
 }
 

@@ -104,9 +104,12 @@ function table({ rows, roof, totals, seconds }: Report): string {
   const bad = rows
     .filter((r) => r.verdict !== 'PASS')
     .map((r) => `${r.verdict} ${r.op}, ${r.label}: ${r.message}`);
-  const clock = rows.some((r) => r.clock === 'host')
+  const copies = [...new Set(rows.filter((r) => r.clock === 'host').map((r) => r.op))].join(', ');
+  const clock = rows.every((r) => r.clock === 'host')
     ? ' (no GPU clock: times are from submission to completion)'
-    : '';
+    : copies === ''
+      ? ''
+      : ` (${copies}: no kernel that the GPU's clock could time, so from submission to completion)`;
   return [
     show(head),
     ...body.map(show),

@@ -49,6 +49,7 @@ export function planAdd(a: AnyTensor, b: AnyTensor): { readonly size: number } {
 }
 
 /** Check an addBackward call. @throws DTypeError */
-export function planAddBackward(dy: AnyTensor): void {
+export function planAddBackward(dy: AnyTensor): { readonly size: number } {
   requireDType('addBackward', 'dy', dy, ['f32', 'f64']);
+  return { size: dy.size };
 }
