@@ -10,10 +10,11 @@ import { randomRows } from '../../models/samOut/rows.ts';
 import { subVocabConfig } from '../../models/subVocab/config.ts';
 import { Curriculum } from '../../models/subVocab/curriculum.ts';
 import {
+  type Cost,
   evaluateRows,
+  fitEscape,
   natsWithEscape,
   type Prediction,
-  type SplitResult,
 } from '../../models/subVocab/evaluate.ts';
 import { withFrequencies } from '../../models/subVocab/frequencies.ts';
 import { initialSubVocab, SubVocab } from '../../models/subVocab/model.ts';
@@ -22,7 +23,7 @@ import { type StepReport, SubVocabTrainer } from '../../models/subVocab/trainer.
 import { specialIds, WordTable } from '../../models/subVocab/wordTable.ts';
 import { print, progress, say } from '../frame.ts';
 import { type TwinOptions, withBackend } from './backends.ts';
-import { type DemoFigures, demoReport, type SplitFigures } from './demoTextReport.ts';
+import { type DemoFigures, demoReport, type Kind, type SplitFigures } from './demoTextReport.ts';
 import { readSubVocab, subVocabFiles } from './subVocabFolder.ts';
 import { readText } from './texts.ts';
 
@@ -238,27 +239,28 @@ async function measure<T extends AnyTensor>(
     rankOf[id] = i;
   });
   const fixed = byCount.slice(0, k);
-  const evaluate = async (tokens: Tensor): Promise<SplitResult> => {
+  const evaluate = async (tokens: Tensor): Promise<Prediction[]> => {
     const [n = 0, width = 0] = tokens.shape;
-    const parts: SplitResult[] = [];
+    const parts: Prediction[][] = [];
     for (let r = 0; r < n; r += 8) {
       const rows = Math.min(8, n - r);
       const part = (tokens.data as Int32Array).slice(r * width, (r + rows) * width);
       parts.push(await evaluateRows(model, tensor([rows, width], part), k, fixed));
     }
-    return {
-      predictions: parts.flatMap((p) => p.predictions),
-      fullNats: parts.reduce((sum, p) => sum + p.fullNats, 0),
-    };
+    return parts.flat();
   };
-  const dynamic = (p: Prediction): number | undefined => p.inside;
-  const frequent = (p: Prediction): number | undefined => p.insideStatic;
   const outside = byCount.length - k;
-  // How often a word is missed is learned on text of the training, for each kind of set.
-  const development = (await evaluate(splits.development)).predictions;
-  const escapeOf = (inside: typeof dynamic): number =>
-    (development.filter((p) => inside(p) === undefined).length + 1) / (development.length + 2);
-  const escapes = { dynamic: escapeOf(dynamic), frequent: escapeOf(frequent) };
+  const kinds: readonly { name: Kind; outside: number; cost(p: Prediction): Cost | undefined }[] = [
+    { name: 'dynamic', outside, cost: (p) => p.inside },
+    { name: 'static', outside, cost: (p) => p.insideStatic },
+    { name: 'full', outside: 0, cost: (p) => p.full },
+  ];
+  // How often a word is missed, and how likely a said one is to come again, is learned on text of the training.
+  const development = await evaluate(splits.development);
+  const fitted = kinds.map((kind) => ({
+    ...kind,
+    escape: fitEscape(development.map(kind.cost), kind.outside),
+  }));
   const results: SplitFigures[] = [];
   const named = [
     ['same domain', splits.same],
@@ -266,12 +268,17 @@ async function measure<T extends AnyTensor>(
   ] as const;
   for (const [name, tokens] of named) {
     if (tokens === undefined) continue;
-    const { predictions, fullNats } = await evaluate(tokens);
+    const predictions = await evaluate(tokens);
     const bytes = predictions.reduce((sum, p) => sum + table.bytes(p.target).length, 0);
     const share = (test: (p: Prediction) => boolean): number =>
       predictions.filter(test).length / predictions.length;
-    const bits = (inside: typeof dynamic, miss: number): number =>
-      natsWithEscape(predictions, inside, miss, Math.max(outside, 1)) / Math.LN2 / bytes;
+    const bits = (cache: boolean): Record<Kind, number> =>
+      Object.fromEntries(
+        fitted.map(({ name: kind, cost, escape }) => {
+          const own = cache ? escape : { ...escape, again: 0 };
+          return [kind, natsWithEscape(predictions.map(cost), own) / Math.LN2 / bytes];
+        }),
+      ) as Record<Kind, number>;
     const sizes = [...new Set([16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, k])]
       .filter((size) => size <= byCount.length)
       .sort((a, b) => a - b);
@@ -282,11 +289,8 @@ async function measure<T extends AnyTensor>(
         dynamic: share((p) => p.inside !== undefined),
         static: share((p) => p.insideStatic !== undefined),
       },
-      bitsPerByte: {
-        dynamic: bits(dynamic, escapes.dynamic),
-        static: bits(frequent, escapes.frequent),
-        full: fullNats / Math.LN2 / bytes,
-      },
+      bitsPerByte: bits(true),
+      withoutCache: bits(false),
       curve: sizes.map((size) => ({
         k: size,
         dynamic: share((p) => p.rank < size),

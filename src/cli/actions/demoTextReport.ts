@@ -1,13 +1,19 @@
 import type { StepReport } from '../../models/subVocab/trainer.ts';
 import { chart, escapeHtml, page } from './figures.ts';
 
+/** The sets of words that are compared: drawn for the text, the most frequent ones, all. */
+export type Kind = 'dynamic' | 'static' | 'full';
+
 /** What one split gave. */
 export interface SplitFigures {
   readonly name: string;
   readonly predictions: number;
   /** Share of the targets that are in the sub-vocabulary. */
   readonly coverage: { readonly dynamic: number; readonly static: number };
-  readonly bitsPerByte: { readonly dynamic: number; readonly static: number; readonly full: number };
+  /** A share goes to what the text has said, fitted for each kind on text of the training. */
+  readonly bitsPerByte: Readonly<Record<Kind, number>>;
+  /** The same without that share. */
+  readonly withoutCache: Readonly<Record<Kind, number>>;
   /** Coverage by the number of words, exact. */
   readonly curve: readonly { readonly k: number; readonly dynamic: number; readonly static: number }[];
 }
