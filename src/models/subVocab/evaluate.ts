@@ -158,9 +158,9 @@ export function fitEscape(costs: readonly (Cost | undefined)[], outside: number)
   let best: Escape = { miss, outside, again: 0 };
   let least = natsWithEscape(costs, best);
   for (let hundredths = 1; hundredths <= 50; hundredths++) {
-    const escape = { miss, outside, again: hundredths / 100 };
-    const nats = natsWithEscape(costs, escape);
-    if (nats < least) [best, least] = [escape, nats];
+    const next = { miss, outside, again: hundredths / 100 };
+    const nats = natsWithEscape(costs, next);
+    if (nats < least) [best, least] = [next, nats];
   }
   return best;
 }
