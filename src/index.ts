@@ -20,8 +20,11 @@ export {
 export { Gpu, GpuTensor, type OpenOptions, openGpu } from './gpu/index.ts';
 export { refBackend } from './ref/backend.ts';
 export { buildWords, type WordBuildOptions, type WordBuildReport } from './vocab/buildWords.ts';
+export type { EngineBuildOptions, EngineBuildReport, EngineIndex, EngineRows } from './vocab/engineIndex.ts';
+export { buildLance, type LanceOptions, openLance } from './vocab/lanceIndex.ts';
 export { type LazySample, type ListBalls, lazyGumbelTopK, listBalls } from './vocab/lazyGumbelTopK.ts';
 export { flatIndex, type MemoryIndex, memoryIndex } from './vocab/memoryIndex.ts';
+export { memorySource, openSource, type RowSource, type SourceSpec } from './vocab/rowSource.ts';
 export {
   type CachedSet,
   type CacheOptions,

@@ -7,7 +7,9 @@ export function indexCommand(): Command {
   const build = new Command('build')
     .description('Build an index of the vectors in a .fbin file')
     .requiredOption('--vectors <file>', 'the vectors: .fbin, .npy, or .safetensors with one tensor')
-    .requiredOption('--out <folder>', 'where the index goes; an older index there is replaced')
+    .option('--out <folder>', 'where the index goes; an older index there is replaced')
+    .addOption(engineOption())
+    .addOption(tableOption())
     .addOption(
       new Option('--metric <metric>', 'how vectors are compared')
         .choices(['ip', 'l2', 'cosine'])
@@ -35,7 +37,9 @@ export function indexCommand(): Command {
     });
   const search = new Command('search')
     .description('Find the best vectors of an index for each query in a .fbin file')
-    .requiredOption('--index <folder>', 'an index that "index build" made')
+    .option('--index <folder>', 'an index that "index build" made')
+    .addOption(engineOption())
+    .addOption(tableOption())
     .requiredOption('--queries <file>', 'the queries: .fbin, or .npy')
     .requiredOption('--k <n>', 'how many per query')
     .requiredOption('--out <name>', 'results go to <name>.ibin (ids) and <name>.fbin (scores)')
@@ -68,11 +72,22 @@ export function indexCommand(): Command {
     );
 }
 
+/** Instead of a folder, a database. */
+function engineOption(): Option {
+  return new Option('--engine <where>', 'a database instead of a folder: lancedb:PATH');
+}
+
+function tableOption(): Option {
+  return new Option('--table <name>', 'the table in the database; default: subvocab_words');
+}
+
 /** A command that reads an index of either kind: in memory, or of words on disk. */
 function filesCommand(name: 'info' | 'verify' | 'export', about: string): Command {
   return new Command(name)
     .description(about)
-    .requiredOption('--index <folder>', 'an index that "index build" or "demo 100m" made')
+    .option('--index <folder>', 'an index that "index build" or "demo 100m" made')
+    .addOption(engineOption())
+    .addOption(tableOption())
     .option('--json', 'print what was found as JSON')
     .action(async (options) => {
       const actions = await import('./actions/indexFiles.ts');

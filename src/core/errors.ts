@@ -57,3 +57,8 @@ export class FormatError extends OpError {
 export class FileError extends OpError {
   override readonly name: string = 'FileError';
 }
+
+/** A database that holds a vocabulary cannot be reached, failed, or gave something that cannot be right. */
+export class EngineError extends OpError {
+  override readonly name: string = 'EngineError';
+}

@@ -22,7 +22,10 @@ import { show, Tensor } from '../../core/tensor.ts';
 import type { Gpu, GpuTensor } from '../../gpu/index.ts';
 import { hierarchicalAnn } from '../../ref/hierarchicalAnn.ts';
 import { hierarchicalAnnSearch } from '../../ref/hierarchicalAnnSearch.ts';
+import { memorySource, openSource, type RowSource } from '../../vocab/rowSource.ts';
+import type { VocabIndex } from '../../vocab/vocabIndex.ts';
 import { openWords } from '../../vocab/wordIndex.ts';
+import { buildEngine, folderOf, type MaybeEngine, onlyEngine, openEngine } from '../engines.ts';
 import { print } from '../frame.ts';
 import { convert } from '../tensors.ts';
 import { isWords } from './indexFiles.ts';
@@ -33,9 +36,9 @@ interface Where {
   readonly json?: true;
 }
 
-export interface BuildOptions extends Where {
+export interface BuildOptions extends Where, MaybeEngine {
   readonly vectors: string;
-  readonly out: string;
+  readonly out?: string;
   readonly metric: Metric;
   readonly lists?: string;
   readonly levels?: string;
@@ -49,8 +52,8 @@ export interface BuildOptions extends Where {
   readonly ids?: string;
 }
 
-export interface SearchOptions extends Where {
-  readonly index: string;
+export interface SearchOptions extends Where, MaybeEngine {
+  readonly index?: string;
   readonly queries: string;
   readonly k: string;
   readonly out: string;
@@ -64,11 +67,16 @@ export interface SearchOptions extends Where {
 export async function buildIndex(given: BuildOptions): Promise<void> {
   const op = 'index build';
   checkTwin(op, given);
-  if (given.onDisk) {
-    await buildOnDisk(op, given);
+  if (given.engine !== undefined) {
+    await buildInEngine(op, given, given.engine);
     return;
   }
-  checkAnnFolder(given.out);
+  const out = folderOf(op, '--out', given.out, given);
+  if (given.onDisk) {
+    await buildOnDisk(op, out, given);
+    return;
+  }
+  checkAnnFolder(out);
   const numbers = integers(op, given, ['lists', 'levels', 'sample', 'iterations', 'refine', 'beam']);
   const seed = integer(op, '--seed', given.seed);
   const vectors = readRows(op, given.vectors, 'fbin');
@@ -94,12 +102,12 @@ export async function buildIndex(given: BuildOptions): Promise<void> {
           return await readIndex(made);
         });
   const { n, d, metric, levels, sample, iterations, refine, beam } = plan;
-  await writeAnnFolder(given.out, index, { sample, iterations, refine, beam, seed, twin: given.twin });
-  if (given.json) print(JSON.stringify({ index: given.out, vectors: n, dimensions: d, metric, levels }));
+  await writeAnnFolder(out, index, { sample, iterations, refine, beam, seed, twin: given.twin });
+  if (given.json) print(JSON.stringify({ index: out, vectors: n, dimensions: d, metric, levels }));
 }
 
 /** `subvocab index build --on-disk`. */
-async function buildOnDisk(op: string, given: BuildOptions): Promise<void> {
+async function buildOnDisk(op: string, out: string, given: BuildOptions): Promise<void> {
   if (!given.vectors.endsWith('.fbin'))
     throw new ArgumentError(
       op,
@@ -115,7 +123,7 @@ async function buildOnDisk(op: string, given: BuildOptions): Promise<void> {
   const { buildWords } = await import('../../vocab/buildWords.ts');
   let last = 0;
   const report = await buildWords(
-    given.out,
+    out,
     { kind: 'fbin', path: given.vectors },
     {
       ...numbers,
@@ -127,12 +135,50 @@ async function buildOnDisk(op: string, given: BuildOptions): Promise<void> {
       },
     },
   );
-  if (given.json) print(JSON.stringify({ index: given.out, ...report }));
+  if (given.json) print(JSON.stringify({ index: out, ...report }));
 }
 
-/** A search in an index of words, with the results of `hierarchicalAnnSearch`. */
-async function searchWords(
+/** `subvocab index build --engine`. */
+async function buildInEngine(op: string, given: BuildOptions, engine: string): Promise<void> {
+  const { out, metric, twin, levels, onDisk, sample, iterations, refine, beam } = given;
+  if (out !== undefined) throw new ArgumentError(op, 'an index goes to --out or to --engine, not to both');
+  if (metric !== 'ip' || twin !== 'ref' || onDisk || [levels, sample, iterations, refine, beam].some(Boolean))
+    throw new ArgumentError(
+      op,
+      '--engine takes --lists or --flat, --ids and --table; the rest is for folders, and the metric is ip',
+    );
+  const { lists } = integers(op, given, ['lists']);
+  if (given.flat && lists !== undefined) throw new ArgumentError(op, '--flat is one list; leave --lists out');
+  const ids = given.ids === undefined ? undefined : readRows(op, given.ids, 'ibin');
+  using source = given.vectors.endsWith('.fbin')
+    ? openSource({ kind: 'fbin', path: given.vectors })
+    : memoryRows(op, given.vectors);
+  let last = Date.now();
+  const report = await buildEngine(op, engine, source, {
+    ...(given.table === undefined ? {} : { table: given.table }),
+    ...(given.flat ? { lists: 1 } : lists === undefined ? {} : { lists }),
+    ...(ids === undefined ? {} : { ids: column(op, given.ids!, ids).data as Int32Array }),
+    onProgress: (stage, done, of) => {
+      if (Date.now() - last < 2000) return;
+      last = Date.now();
+      process.stderr.write(`${stage}: ${done} of ${of}\n`);
+    },
+  });
+  if (given.json) print(JSON.stringify(report));
+}
+
+function memoryRows(op: string, path: string): RowSource {
+  const t = readRows(op, path, 'fbin');
+  const [, d, more] = t.shape;
+  if (d === undefined || more !== undefined)
+    throw new ArgumentError(op, `${path} has shape ${show(t.shape)}; vectors are rows and columns`);
+  return memorySource(path, t.data as Float32Array, d);
+}
+
+/** A search in an index of words or in an engine, with the results of `hierarchicalAnnSearch`. */
+async function searchVocab(
   op: string,
+  open: () => VocabIndex | Promise<VocabIndex>,
   given: SearchOptions,
   queries: Tensor,
   k: number,
@@ -140,9 +186,9 @@ async function searchWords(
   if (given.twin !== 'ref' || given.beam !== undefined || given.onShort !== 'extend')
     throw new ArgumentError(
       op,
-      'an index on disk always extends a search; leave --twin, --beam and --on-short out',
+      'an index on disk or in a database always extends a search; leave --twin, --beam and --on-short out',
     );
-  await using index = openWords(given.index);
+  await using index = await open();
   const [count = 0, d] = queries.shape;
   if (d !== index.dim) throw new ArgumentError(op, `queries have ${d} elements, the index ${index.dim}`);
   requireFinite(op, given.queries, queries);
@@ -182,8 +228,17 @@ export async function searchIndex(given: SearchOptions): Promise<void> {
     onShort: given.onShort,
   };
   const queries = readRows(op, given.queries, 'fbin');
-  const words = isWords(given.index) ? await searchWords(op, given, queries, k) : undefined;
-  const index = words === undefined ? readAnnFolder(given.index) : undefined;
+  const { engine } = given;
+  const folder = engine === undefined ? folderOf(op, '--index', given.index, given) : undefined;
+  if (engine !== undefined) onlyEngine(op, given);
+  const open =
+    engine !== undefined
+      ? () => openEngine(op, engine, given.table)
+      : isWords(folder!)
+        ? () => openWords(folder!)
+        : undefined;
+  const words = open === undefined ? undefined : await searchVocab(op, open, given, queries, k);
+  const index = words === undefined ? readAnnFolder(folder!) : undefined;
   if (index !== undefined) {
     planAnnSearch(index, queries, k, options);
     requireFinite(op, given.queries, queries);

@@ -5,11 +5,13 @@ import { readAnnFolder } from '../../core/formats/annFolder.ts';
 import { encode } from '../../core/formats/dtypes.ts';
 import { checkOutputs, writeFiles } from '../../core/formats/files.ts';
 import { shapeOfIndex } from '../../core/ops/hierarchicalAnn.ts';
+import type { EngineIndex } from '../../vocab/engineIndex.ts';
 import { openWords, type WordIndex } from '../../vocab/wordIndex.ts';
+import { folderOf, type MaybeEngine, onlyEngine, openEngine } from '../engines.ts';
 import { print } from '../frame.ts';
 
-interface Given {
-  readonly index: string;
+interface Given extends MaybeEngine {
+  readonly index?: string;
   readonly json?: true;
 }
 
@@ -32,7 +34,14 @@ export function isWords(path: string): boolean {
 }
 
 /** `subvocab index info`. */
-export async function info({ index: path, json }: Given): Promise<void> {
+export async function info(given: Given): Promise<void> {
+  const { json } = given;
+  if (given.engine !== undefined) {
+    await using index = await openAsked('index info', given);
+    showEngine(index, json);
+    return;
+  }
+  const path = folderOf('index info', '--index', given.index, given);
   if (isWords(path)) {
     await using words = openWords(path);
     show(summaryOfWords(words), json);
@@ -42,7 +51,15 @@ export async function info({ index: path, json }: Given): Promise<void> {
 }
 
 /** `subvocab index verify`. Everything that reading an index checks, and of words also each list and each id. */
-export async function verify({ index: path, json }: Given): Promise<void> {
+export async function verify(given: Given): Promise<void> {
+  const { json } = given;
+  if (given.engine !== undefined) {
+    await using index = await openAsked('index verify', given);
+    await checkEngine(index);
+    showEngine(index, json, { verified: true });
+    return;
+  }
+  const path = folderOf('index verify', '--index', given.index, given);
   let summary: Summary;
   if (isWords(path)) {
     await using words = openWords(path);
@@ -59,14 +76,18 @@ export async function verify({ index: path, json }: Given): Promise<void> {
 }
 
 /** `subvocab index export`. */
-export async function exportIndex({
-  index: path,
-  out,
-  json,
-}: Given & { readonly out: string }): Promise<void> {
+export async function exportIndex(given: Given & { readonly out: string }): Promise<void> {
+  const { out, json } = given;
   const op = 'index export';
   const files = [`${out}.fbin`, `${out}.ibin`] as const;
   checkOutputs(op, [...files]);
+  if (given.engine !== undefined) {
+    await using index = await openAsked(op, given);
+    await exportEngine(op, index, files);
+    if (json) showEngine(index, json, { files });
+    return;
+  }
+  const path = folderOf(op, '--index', given.index, given);
   let summary: Summary;
   if (isWords(path)) {
     await using words = openWords(path);
@@ -88,6 +109,67 @@ export async function exportIndex({
 }
 
 export { exportIndex as export };
+
+async function openAsked(op: string, given: Given): Promise<EngineIndex> {
+  onlyEngine(op, given);
+  return await openEngine(op, given.engine!, given.table);
+}
+
+function showEngine({ kind, size, dim, lists, parts }: EngineIndex, json?: true, more: object = {}): void {
+  if (json)
+    print(JSON.stringify({ kind, metric: 'ip', vectors: size, dimensions: dim, lists, parts, ...more }));
+  else {
+    const how = lists === 1 ? 'no index: every search is exact' : `${lists} lists`;
+    print(
+      [
+        `words in ${kind}, searched by ip`,
+        `${size} of ${dim} elements, ${how}`,
+        ...parts.map((p) => `${p.size} in ${p.name}`),
+        ...('verified' in more ? ['everything is as it was written'] : []),
+      ].join('\n'),
+    );
+  }
+}
+
+/** Every word is there once, and is finite. */
+async function checkEngine(index: EngineIndex): Promise<void> {
+  const all = new Int32Array(index.size);
+  let at = 0;
+  const refuse = (message: string): FormatError => new FormatError('index verify', message);
+  for await (const { ids, vectors } of index.rows()) {
+    const bad = vectors.findIndex((v) => !Number.isFinite(v));
+    if (bad >= 0)
+      throw refuse(
+        `the word ${ids[Math.floor(bad / index.dim)]} holds ${vectors[bad]}; build the index again`,
+      );
+    if (at + ids.length > index.size) throw refuse(`there are more than ${index.size} words`);
+    all.set(ids, at);
+    at += ids.length;
+  }
+  all.sort();
+  const twice = all.findIndex((id, i) => i > 0 && id === all[i - 1]);
+  if (twice >= 0) throw refuse(`the id ${all[twice]} occurs twice; build the index again`);
+}
+
+async function exportEngine(op: string, index: EngineIndex, files: readonly [string, string]): Promise<void> {
+  const all: Int32Array[] = [];
+  const vectors = async function* (): AsyncIterable<Uint8Array> {
+    yield head(index.size, index.dim);
+    for await (const piece of index.rows()) {
+      all.push(piece.ids);
+      yield encode(piece.vectors);
+    }
+  };
+  // The files are written one after the other: the ids are known by then.
+  const ids = function* (): Iterable<Uint8Array> {
+    yield head(index.size, 1);
+    for (const piece of all) yield encode(piece);
+  };
+  await writeFiles(op, [
+    { path: files[0], chunks: vectors() },
+    { path: files[1], chunks: ids() },
+  ]);
+}
 
 function summaryOfVectors(path: string): Summary {
   const { n, d, metric, lists, levels } = shapeOfIndex('index info', readAnnFolder(path));

@@ -8,7 +8,7 @@ import { type ByteSource, fromBytes } from './source.ts';
 /** One file to write: a path, and its bytes in order. Strings are written as UTF-8. */
 export interface OutputFile {
   readonly path: string;
-  readonly chunks: Iterable<Uint8Array | string>;
+  readonly chunks: Iterable<Uint8Array | string> | AsyncIterable<Uint8Array>;
 }
 
 /** One write call takes at most this much, so that a signal is answered between two. */
@@ -177,12 +177,12 @@ async function writeChunks(
   path: string,
   flag: string,
   mode: number | undefined,
-  chunks: Iterable<Uint8Array | string>,
+  chunks: OutputFile['chunks'],
 ): Promise<void> {
   // Synchronous calls: no other thread can create or grow a file after a signal has removed it.
   const fd = fs.openSync(path, flag);
   try {
-    for (const chunk of chunks) {
+    for await (const chunk of chunks) {
       const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
       for (let at = 0; at < bytes.length; ) {
         at += fs.writeSync(fd, bytes, at, Math.min(WRITE_BYTES, bytes.length - at));
