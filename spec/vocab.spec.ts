@@ -173,6 +173,11 @@ describe('a build', () => {
     await expect(buildWords(target, spec, small)).rejects.toThrow(`process ${process.pid} is building`);
     // A process that was killed leaves its lock.
     fs.writeFileSync(join(`${target}.building`, 'lock'), '2147483646');
+    // So is a tree that was damaged.
+    const tree = join(`${target}.building`, 'tree');
+    const bytes = fs.readFileSync(tree);
+    bytes[bytes.length - 5]! ^= 64;
+    fs.writeFileSync(tree, bytes);
     expect((await buildWords(target, spec, small)).resumed).toBe(1);
     expect(bytesOf(target)).toEqual(bytesOf(path));
     expect(fs.existsSync(`${target}.building`)).toBe(false);

@@ -9,6 +9,7 @@ import { type AnyTensor, type Tensor, tensor } from '../src/core/tensor.ts';
 import { samOutConfig } from '../src/models/samOut/config.ts';
 import { initialParameters } from '../src/models/samOut/parameters.ts';
 import { baselineRows, contextVectors } from '../src/models/zett/baselines.ts';
+import { tablesOf } from '../src/models/zett/body.ts';
 import { hypernetConfig } from '../src/models/zett/config.ts';
 import {
   featureStatistics,
@@ -21,13 +22,7 @@ import {
 } from '../src/models/zett/model.ts';
 import { initialHypernet, listHypernet, mapHypernet, mapShapes } from '../src/models/zett/parameters.ts';
 import { sampleKey, TokenizerSampler, UnigramEncoder } from '../src/models/zett/sampler.ts';
-import {
-  anchoredScaling,
-  learningRate,
-  tablesOf,
-  ZettTrainer,
-  zettSchedule,
-} from '../src/models/zett/trainer.ts';
+import { anchoredScaling, learningRate, ZettTrainer, zettSchedule } from '../src/models/zett/trainer.ts';
 import { refBackend } from '../src/ref/backend.ts';
 import { noiseArray } from '../src/verify/case.ts';
 import { describeDevice } from './support/device.ts';

@@ -13,7 +13,7 @@ export function zettCommand(): Command {
         .description(
           "train a hypernetwork that predicts a model's embeddings for any vocabulary; Ctrl-C leaves a checkpoint",
         )
-        .requiredOption(...model)
+        .requiredOption('--model <folder>', 'a folder that samout train or demo text wrote: the source')
         .requiredOption(
           '--text <file...>',
           'text files, UTF-8: tokenizers are sampled from them, and the loss is theirs',
@@ -80,6 +80,26 @@ export function zettCommand(): Command {
         .addOption(adapter())
         .option('--json', 'print JSON')
         .action(async (options) => (await import('./actions/zettUse.ts')).evaluateTransfer(options)),
+    )
+    .addCommand(
+      new Command('add')
+        .description('add words to a SUBVOCAB model by their text alone; subvocab sample then finds them')
+        .requiredOption('--model <folder>', 'a folder that demo text wrote')
+        .requiredOption(
+          '--words <file>',
+          'one word or phrase per line, as it stands in text: inside of a sentence it begins with its space',
+        )
+        .requiredOption('--out <folder>', 'where the model with more words goes')
+        .option('--hypernet <folder>', 'a folder that zett train wrote for this model')
+        .addOption(
+          new Option('--method <name>', 'how rows are made')
+            .choices(['hypernet', 'fvt', 'random'])
+            .default('hypernet'),
+        )
+        .option('--seed <n>', 'of random rows', integer(0), 0)
+        .addOption(twin())
+        .addOption(adapter())
+        .action(async (options) => (await import('./actions/zettAdd.ts')).addToModel(options)),
     );
 }
 

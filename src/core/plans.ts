@@ -52,7 +52,7 @@ import type { AnyTensor } from './tensor.ts';
  * A program that takes calls from elsewhere, as the command line does, refuses bad ones with this before it starts.
  */
 export const plans: {
-  readonly [Name in keyof Ops<AnyTensor>]: (...args: Parameters<Ops<AnyTensor>[Name]>) => unknown;
+  readonly [Name in keyof Ops<AnyTensor>]: (...args: Parameters<Ops<AnyTensor>[Name]>) => object;
 } = {
   add: planAdd,
   addBackward: planAddBackward,

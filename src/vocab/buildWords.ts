@@ -9,10 +9,10 @@ import { randomBits } from '../ref/randomBits.ts';
 import { mostColumns } from './dots.ts';
 import { quantiseRows } from './int8.ts';
 import { emptyModel, type ListModel, measureList } from './listModel.ts';
-import { openSource, type SourceSpec } from './rowSource.ts';
+import { openSource, type RowSource, type SourceSpec } from './rowSource.ts';
 import { headBytes, metaText, type WordMeta, wordVersion } from './wordFormat.ts';
 import { createRunMaker, runBytes, runPath } from './wordRuns.ts';
-import { trainWordTree } from './wordTree.ts';
+import { parseTree, type TreeOptions, trainWordTree, treeBytes, type WordTree } from './wordTree.ts';
 
 const who = 'index build';
 
@@ -55,7 +55,7 @@ export interface WordBuildReport {
  *
  * Words become bytes with one scale each. A tree of two levels is trained on a sample; each piece of words is given to lists
  * and written as a run sorted by list; then the runs are merged, so that a list is one stretch of the file. The folder
- * `<path>.building` holds the runs. A build that was stopped is taken up where it was, by the same call; two builds at once
+ * `<path>.building` holds the tree and the runs. A build that was stopped is taken up where it was, by the same call; two builds at once
  * are refused. The index appears under its name when it is complete.
  *
  * @throws ArgumentError, FileError, FormatError
@@ -111,9 +111,13 @@ export async function buildWords(
   let before = performance.now();
   progress('train', 0, 1);
   const stride = Math.ceil(d / 16) * 16;
-  const rows = { codes: new Int8Array(sample * stride), scales: new Float32Array(sample) };
-  sampleRows(source, sample, stride, seed, rows);
-  const tree = trainWordTree(rows.codes, sample, { d, roots, lists, iterations, refine, beam });
+  const treeFile = join(folder, 'tree');
+  const earlier = fs.existsSync(treeFile) ? parseTree(fs.readFileSync(treeFile), d, roots, lists) : undefined;
+  const tree = earlier ?? train(source, { d, roots, lists, iterations, refine, beam }, sample, stride, seed);
+  if (earlier === undefined) {
+    fs.writeFileSync(`${treeFile}.part`, treeBytes(tree));
+    fs.renameSync(`${treeFile}.part`, treeFile);
+  }
   progress('train', 1, 1);
   const trainMs = performance.now() - before;
 
@@ -164,7 +168,7 @@ export async function buildWords(
   fs.writeFileSync(join(folder, 'heads.bin'), heads);
   fs.writeFileSync(join(folder, 'meta.json'), metaText(meta));
   for (let i = 0; i < chunks; i++) fs.rmSync(runPath(folder, i));
-  for (const name of ['settings.json', 'lock']) fs.rmSync(join(folder, name));
+  for (const name of ['tree', 'settings.json', 'lock']) fs.rmSync(join(folder, name));
   const old = `${folder}.old`;
   const replaces = fs.existsSync(path);
   if (replaces) fs.renameSync(path, old);
@@ -178,6 +182,19 @@ export async function buildWords(
     lists,
     resumed,
   };
+}
+
+/** Train a tree on a sample. */
+function train(
+  source: RowSource,
+  options: TreeOptions,
+  sample: number,
+  stride: number,
+  seed: number,
+): WordTree {
+  const rows = { codes: new Int8Array(sample * stride), scales: new Float32Array(sample) };
+  sampleRows(source, sample, stride, seed, rows);
+  return trainWordTree(rows.codes, sample, options);
 }
 
 /** One worker thread, which takes chunks until none is left. */
@@ -199,11 +216,7 @@ function worker(job: object, left: number[], onRun: () => void): Promise<void> {
 
 /** Rows drawn at random, as bytes, in ascending order. */
 function sampleRows(
-  source: {
-    readonly n: number;
-    readonly d: number;
-    fill(first: number, count: number, out: Float32Array): void;
-  },
+  source: RowSource,
   sample: number,
   stride: number,
   seed: number,

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { shares, sortedBy, startsOf } from '../ref/lib/tree.ts';
 import { createDots, type Dots } from './dots.ts';
 
@@ -12,6 +13,32 @@ export interface WordTree {
   readonly listCodes: Int8Array;
   /** Where the lists of each root start: [roots + 1]. */
   readonly kids: Int32Array;
+}
+
+/** A tree as bytes: SHA-256 of the rest, kids, codes of roots, codes of lists. */
+export function treeBytes({ kids, rootCodes, listCodes }: WordTree): Buffer {
+  const rest = Buffer.concat(
+    [kids, rootCodes, listCodes].map((a) => new Uint8Array(a.buffer, a.byteOffset, a.byteLength)),
+  );
+  return Buffer.concat([createHash('sha256').update(rest).digest(), rest]);
+}
+
+/** Read what `treeBytes` wrote; undefined if it is anything else. */
+export function parseTree(bytes: Buffer, d: number, roots: number, lists: number): WordTree | undefined {
+  const stride = Math.ceil(d / 16) * 16;
+  const rest = bytes.subarray(32);
+  if (rest.length !== 4 * (roots + 1) + stride * (roots + lists)) return undefined;
+  if (!createHash('sha256').update(rest).digest().equals(bytes.subarray(0, 32))) return undefined;
+  const copy = Uint8Array.from(rest).buffer;
+  const at = 4 * (roots + 1);
+  return {
+    d,
+    roots,
+    lists,
+    kids: new Int32Array(copy, 0, roots + 1),
+    rootCodes: new Int8Array(copy, at, stride * roots),
+    listCodes: new Int8Array(copy, at + stride * roots, stride * lists),
+  };
 }
 
 /** Gives rows to lists. */

@@ -6,7 +6,7 @@ import type { AnyTensor } from '../../core/tensor.ts';
 import type { Tokenizer } from '../../core/tokenizers/tokenizer.ts';
 import { sequenceNats } from '../../models/samOut/evaluate.ts';
 import { SamOut } from '../../models/samOut/model.ts';
-import type { ZettBody } from '../../models/zett/trainer.ts';
+import type { ZettBody } from '../../models/zett/body.ts';
 import { type Hypernet, type Method, measured, transfer } from '../../models/zett/transfer.ts';
 import { sourceVocabulary, targetVocabulary } from '../../models/zett/vocabulary.ts';
 import { print, progress, say } from '../frame.ts';
@@ -16,7 +16,7 @@ import { readText, readTokenizer } from './texts.ts';
 import { readHypernet } from './zettFolder.ts';
 
 /** A hypernetwork that fits the model. @throws ArgumentError if it was trained for another one */
-function hypernetFor(command: string, folder: string, { config }: ZettBody, extra: number): Hypernet {
+export function hypernetFor(command: string, folder: string, { config }: ZettBody, extra: number): Hypernet {
   const hypernet = readHypernet(command, folder);
   const rows = hypernet.frozen.table.shape[0];
   if (
