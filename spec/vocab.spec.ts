@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,8 +13,9 @@ import { noiseArray } from '../src/verify/case.ts';
 import { buildWords, type WordBuildOptions } from '../src/vocab/buildWords.ts';
 import { createDots, plainDots } from '../src/vocab/dots.ts';
 import { exactWords } from '../src/vocab/exactWords.ts';
+import { emptyModel, measureList } from '../src/vocab/listModel.ts';
 import { flatIndex, memoryIndex } from '../src/vocab/memoryIndex.ts';
-import { openSource, type SourceSpec } from '../src/vocab/rowSource.ts';
+import { openSource, type SourceSpec, type WordNoise } from '../src/vocab/rowSource.ts';
 import { createSubVocabCache } from '../src/vocab/subVocabCache.ts';
 import type { VocabIndex } from '../src/vocab/vocabIndex.ts';
 import { openWords, type WordIndex } from '../src/vocab/wordIndex.ts';
@@ -33,7 +35,7 @@ const fresh = (): string => join(folder, `index-${made++}`);
 const spec: SourceSpec = { kind: 'made', n: 3000, d: 20, seed: 7 };
 const small: WordBuildOptions = { lists: 32, roots: 8, sample: 1000, iterations: 2, chunk: 1000, threads: 1 };
 const bytesOf = (path: string): Buffer[] =>
-  ['meta.json', 'tree.bin', 'lists.bin'].map((name) => fs.readFileSync(join(path, name)));
+  ['meta.json', 'heads.bin', 'lists.bin'].map((name) => fs.readFileSync(join(path, name)));
 
 const path = fresh();
 await buildWords(path, spec, small);
@@ -71,6 +73,8 @@ describe('sums of bytes', () => {
           dots.run(2, count);
           expect(dots.sums.slice(0, count)).toEqual(plainDots(dots.rows, dots.stride, dots.query, 2, count));
           expect([...dots.sums.subarray(count)]).toEqual(Array(12 - count).fill(7));
+          const plain = [...dots.sums.subarray(0, count)];
+          expect(dots.largest(count)).toBe(Math.max(plain.indexOf(Math.max(...plain)), 0));
         },
       ),
       { numRuns: 60 },
@@ -82,6 +86,10 @@ describe('sums of bytes', () => {
     expect(most.sums[0]).toBe(496 * 128 * 32768);
     expect(() => createDots(497, 1)).toThrow('d is 497');
     expect(() => most.run(1, 1)).toThrow(RangeError);
+    expect(() => most.largest(2)).toThrow(RangeError);
+    const equal = createDots(16, 7);
+    equal.sums.set([-(2 ** 31), -5, -5, 3, 3, -9, 2 ** 31 - 1]);
+    expect([0, 1, 2, 3, 6, 7].map((count) => equal.largest(count))).toEqual([0, 0, 1, 1, 3, 6]);
   });
 });
 
@@ -95,6 +103,41 @@ describe('a build', () => {
     expect(part).toEqual(whole.subarray(1234 * 20, 1284 * 20));
     // Norms vary, and no two words are alike.
     expect(new Set(whole.subarray(0, 20 * 500)).size).toBeGreaterThan(9000);
+  });
+
+  test('words are the same bits everywhere; the noise of a cluster falls along its axes', () => {
+    const hash = (noise: WordNoise): string => {
+      using source = openSource({ kind: 'made', n: 4000, d: 32, seed: 5, noise });
+      const x = new Float32Array(1000 * 32);
+      source.fill(17, 1000, x);
+      return createHash('sha256').update(new Uint8Array(x.buffer)).digest('hex').slice(0, 16);
+    };
+    expect([hash('spectrum'), hash('isotropic')]).toEqual(['86c4a65ee0ee2a7d', 'b9b866c354d33fe9']);
+    // One cluster: its covariance has the eigenvalues of 1 / (r + 1), or equal ones.
+    const strongest = (noise: WordNoise): number => {
+      using source = openSource({ kind: 'made', n: 1, d: 16, seed: 5, noise });
+      const x = new Float32Array(2000 * 16);
+      source.fill(0, 2000, x);
+      const axis = new Float64Array(16).fill(1);
+      const mean = new Float64Array(16);
+      for (let i = 0; i < x.length; i++) mean[i % 16]! += x[i]! / 2000;
+      let [value, trace] = [0, 0];
+      for (let i = 0; i < x.length; i++) trace += (x[i]! - mean[i % 16]!) ** 2 / 2000;
+      for (let round = 0; round < 30; round++) {
+        const next = new Float64Array(16);
+        for (let i = 0; i < 2000; i++) {
+          let dot = 0;
+          for (let j = 0; j < 16; j++) dot += (x[i * 16 + j]! - mean[j]!) * axis[j]!;
+          for (let j = 0; j < 16; j++) next[j]! += (dot * (x[i * 16 + j]! - mean[j]!)) / 2000;
+        }
+        value = Math.hypot(...next);
+        axis.set(next.map((v) => v / value));
+      }
+      return value / trace;
+    };
+    // 1 / (1 + 1/2 + ... + 1/16) = 0.296, and the lengths of the words add a little along the centre.
+    expect(strongest('spectrum')).toBeGreaterThan(0.25);
+    expect(strongest('isotropic')).toBeLessThan(0.15);
   });
 
   test('does not depend on pieces, threads, or the form of the source', async () => {
@@ -130,6 +173,11 @@ describe('a build', () => {
     await expect(buildWords(target, spec, small)).rejects.toThrow(`process ${process.pid} is building`);
     // A process that was killed leaves its lock.
     fs.writeFileSync(join(`${target}.building`, 'lock'), '2147483646');
+    // So is a tree that was damaged.
+    const tree = join(`${target}.building`, 'tree');
+    const bytes = fs.readFileSync(tree);
+    bytes[bytes.length - 5]! ^= 64;
+    fs.writeFileSync(tree, bytes);
     expect((await buildWords(target, spec, small)).resumed).toBe(1);
     expect(bytesOf(target)).toEqual(bytesOf(path));
     expect(fs.existsSync(`${target}.building`)).toBe(false);
@@ -225,7 +273,7 @@ describe('a search', () => {
       const own = queries.subarray(q * 20, (q + 1) * 20);
       const alone = await index.search(own, 900, { nprobe: 1 });
       expect(alone.ids).toEqual(found.ids.subarray(q * 900, (q + 1) * 900));
-      const rows = index.embeddings(alone, own, 1);
+      const rows = index.embeddings(alone, own, { nprobe: 1 });
       const score = rows.subarray(0, 20).reduce((sum, v, j) => sum + v * own[j]!, 0);
       expect(score).toBeCloseTo(alone.scores[0]!, 3);
     }
@@ -245,7 +293,91 @@ describe('a search', () => {
     expect(await recall(8)).toBeGreaterThan(0.7);
   });
 
+  test('with threads finds the same, and hears what a thread finds wrong', async () => {
+    await using one = openWords(path);
+    await using three = openWords(path, { threads: 3 });
+    for (const how of [{ recall: 0.5 }, { nprobe: 2 }, { recall: 1 }]) {
+      const [a, b] = [await one.search(queries, 200, how), await three.search(queries, 200, how)];
+      expect(b.ids).toEqual(a.ids);
+      expect(b.scores).toEqual(a.scores);
+      expect(b.stats).toMatchObject({ scanned: a.stats.scanned, bytesRead: a.stats.bytesRead });
+    }
+    expect((await three.search(queries, 0)).ids.length).toBe(0);
+    const target = fresh();
+    fs.cpSync(path, target, { recursive: true });
+    const file = join(target, 'lists.bin');
+    const bytes = fs.readFileSync(file);
+    bytes[bytes.length - 30]! ^= 4;
+    fs.writeFileSync(file, bytes);
+    await using damaged = openWords(target, { threads: 3 });
+    await expect(damaged.search(queries, 200, { recall: 1 })).rejects.toThrow(
+      /lists.bin: list \d+ has another CRC-32/,
+    );
+    await expect(damaged.search(queries, 200, { recall: 1 })).rejects.toThrow(FormatError);
+    const closed = openWords(path, { threads: 2 });
+    await closed.search(queries, 5);
+    await closed[Symbol.asyncDispose]();
+    await expect(closed.search(queries, 5)).rejects.toThrow('is closed');
+    expect(() => openWords(path, { threads: 0 })).toThrow('threads is 0');
+  });
+
+  test('by a share of the best looks into as many lists as that needs', async () => {
+    await using index = openWords(path);
+    const all = await index.search(queries, 50, { recall: 1 });
+    expect(all.stats.scanned).toBe(5 * 3000);
+    let [before, last] = [0, 0];
+    for (const aim of [0.3, 0.6, 0.9, 0.99]) {
+      const { ids, stats } = await index.search(queries, 50, { recall: aim });
+      let hits = 0;
+      for (let q = 0; q < 5; q++) {
+        const have = new Set(ids.subarray(q * 50, (q + 1) * 50));
+        for (const id of all.ids.subarray(q * 50, (q + 1) * 50)) if (have.has(id)) hits++;
+      }
+      expect(stats.scanned).toBeGreaterThan(before);
+      expect(hits / 250).toBeGreaterThanOrEqual(last);
+      [before, last] = [stats.scanned, hits / 250];
+      expect(last).toBeGreaterThan(aim - 0.1);
+    }
+    expect(before).toBeLessThan(0.9 * 5 * 3000);
+  });
+
+  test('the models of the lists are those of their words', async () => {
+    const model = emptyModel(3, 2);
+    // Codes times scales: (2, 0, 0), (4, 0, 0), (3, 1, 0), (3, -1, 0).
+    const codes = new Int8Array(4 * 16);
+    codes.set([2, 0, 0], 0);
+    codes.set([4, 0, 0], 16);
+    codes.set([6, 2, 0], 32);
+    codes.set([6, -2, 0], 48);
+    measureList(model, 1, codes, Float32Array.of(1, 1, 0.5, 0.5), 4);
+    const [scale, inverse, along, across] = model.numbers.subarray(4);
+    expect(model.codes[16]! * scale!).toBeCloseTo(3, 5);
+    expect(inverse).toBeCloseTo(1 / 3, 5);
+    expect(along).toBeCloseTo(0.5, 5);
+    expect(across).toBeCloseTo(0.25, 5);
+    expect([...model.numbers.subarray(0, 4)]).toEqual([0, 0, 0, 0]);
+  });
+
+  test('the dimensionality is that of the nearest words', async () => {
+    await using index = openWords(path);
+    const { dimensionality } = exactWords(index, queries, 1);
+    const words = stored(index);
+    const own = queries.subarray(0, 20);
+    const distances = [...words.values()]
+      .map((e) =>
+        Math.sqrt(
+          2 - (2 * e.reduce((s, v, j) => s + v * own[j]!, 0)) / Math.hypot(...own) / Math.hypot(...e),
+        ),
+      )
+      .sort((a, b) => a - b)
+      .slice(0, 100);
+    const mean = distances.reduce((sum, r) => sum + Math.log(r / distances[99]!), 0) / 100;
+    expect(dimensionality[0]! * -mean).toBeCloseTo(1, 3);
+  });
+
   test.each<[string, (index: WordIndex) => Promise<unknown>, string]>([
+    ['recall 0', (index) => index.search(queries, 1, { recall: 0 }), 'recall is 0'],
+    ['recall 2', (index) => index.search(queries, 1, { recall: 2 }), 'recall is 2'],
     ['NaN', (index) => index.search(new Float32Array(20).fill(Number.NaN), 1), 'holds NaN'],
     ['half a query', (index) => index.search(new Float32Array(30), 1), '30 numbers'],
     ['half a word', (index) => index.search(queries, 0.5), 'k is 0.5'],
@@ -258,7 +390,7 @@ describe('a search', () => {
   test('no byte can change', async () => {
     const target = fresh();
     fs.cpSync(path, target, { recursive: true });
-    const files = ['meta.json', 'tree.bin', 'lists.bin'].map((name) => join(target, name));
+    const files = ['meta.json', 'heads.bin', 'lists.bin'].map((name) => join(target, name));
     const originals = files.map((file) => fs.readFileSync(file));
     const want = exactWords(openWords(target), queries, 100);
     await fc.assert(
@@ -296,8 +428,8 @@ describe('a search', () => {
     const target = fresh();
     fs.cpSync(path, target, { recursive: true });
     const file = join(target, 'meta.json');
-    fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace('"version": 1', '"version": 2'));
-    expect(() => openWords(target)).toThrow('it has version 2; this package reads version 1');
+    fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace('"version": 2', '"version": 3'));
+    expect(() => openWords(target)).toThrow('it has version 3; this package reads version 2');
   });
 });
 

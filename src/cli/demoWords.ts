@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 
 /** `subvocab demo 100m`: what the package is for, at full size. */
 export function demoWordsCommand(): Command {
@@ -8,9 +8,14 @@ export function demoWordsCommand(): Command {
     .option('--dimensions <n>', 'elements of an embedding', '64')
     .option('--queries <n>', 'queries to compare with exact search', '32')
     .option('--k <n>', 'words per query', '8192')
-    .option('--lists <n>', 'lists of the index; default: about 3.3 sqrt(words), a power of two')
+    .option('--lists <n>', 'lists of the index; default: about 16 sqrt(words), a power of two')
     .option('--seed <n>', 'decides the words', '1')
-    .option('--threads <n>', 'threads of the build', '2')
+    .addOption(
+      new Option('--noise <kind>', 'how words lie in their cluster; isotropic is the hard case')
+        .choices(['spectrum', 'isotropic'])
+        .default('spectrum'),
+    )
+    .option('--threads <n>', 'threads of the build and of the search', '2')
     .option(
       '--dir <folder>',
       'where the index goes; one of the same words that is there is used (default: a temporary folder)',

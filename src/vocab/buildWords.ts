@@ -8,22 +8,23 @@ import { key } from '../core/key.ts';
 import { randomBits } from '../ref/randomBits.ts';
 import { mostColumns } from './dots.ts';
 import { quantiseRows } from './int8.ts';
-import { openSource, type SourceSpec } from './rowSource.ts';
-import { metaText, treeBytes, type WordMeta, wordVersion } from './wordFormat.ts';
+import { emptyModel, type ListModel, measureList } from './listModel.ts';
+import { openSource, type RowSource, type SourceSpec } from './rowSource.ts';
+import { headBytes, metaText, type WordMeta, wordVersion } from './wordFormat.ts';
 import { createRunMaker, runBytes, runPath } from './wordRuns.ts';
-import { trainWordTree } from './wordTree.ts';
+import { parseTree, type TreeOptions, trainWordTree, treeBytes, type WordTree } from './wordTree.ts';
 
 const who = 'index build';
 
 /** How a word index is built. */
 export interface WordBuildOptions {
-  /** @defaultValue about 3.3 sqrt(n), a power of two, at most one per 16 words */
+  /** @defaultValue about 16 sqrt(n), a power of two, at most one per 32 words */
   readonly lists?: number;
-  /** @defaultValue the square root of 2 lists, a power of two */
+  /** @defaultValue the square root of 8 lists, a power of two */
   readonly roots?: number;
-  /** With how many roots a word is tried. @defaultValue 2 */
+  /** With how many roots a word is tried. @defaultValue 6 */
   readonly beam?: number;
-  /** Words to train on. @defaultValue 32 per list, at most n */
+  /** Words to train on. @defaultValue 16 per list, at most n */
   readonly sample?: number;
   /** @defaultValue 5 */
   readonly iterations?: number;
@@ -54,7 +55,7 @@ export interface WordBuildReport {
  *
  * Words become bytes with one scale each. A tree of two levels is trained on a sample; each piece of words is given to lists
  * and written as a run sorted by list; then the runs are merged, so that a list is one stretch of the file. The folder
- * `<path>.building` holds the runs. A build that was stopped is taken up where it was, by the same call; two builds at once
+ * `<path>.building` holds the tree and the runs. A build that was stopped is taken up where it was, by the same call; two builds at once
  * are refused. The index appears under its name when it is complete.
  *
  * @throws ArgumentError, FileError, FormatError
@@ -71,10 +72,10 @@ export async function buildWords(
   if (d < 1 || d > mostColumns)
     throw new ArgumentError(who, `vectors have ${d} elements; an index of bytes holds 1 to ${mostColumns}`);
   const lists =
-    options.lists ?? 2 ** Math.max(Math.round(Math.min(Math.log2(3.3 * Math.sqrt(n)), Math.log2(n / 16))), 0);
-  const roots = options.roots ?? Math.min(2 ** Math.round(Math.log2(2 * lists) / 2), lists);
-  const sample = Math.min(options.sample ?? 32 * lists, n);
-  const { beam = 2, iterations = 5, refine = 1, chunk = 2 ** 20, threads = 2, seed = 0 } = options;
+    options.lists ?? 2 ** Math.max(Math.round(Math.min(Math.log2(16 * Math.sqrt(n)), Math.log2(n / 32))), 0);
+  const roots = options.roots ?? Math.min(2 ** Math.round(Math.log2(8 * lists) / 2), lists);
+  const sample = Math.min(options.sample ?? 16 * lists, n);
+  const { beam = 6, iterations = 5, refine = 1, chunk = 2 ** 20, threads = 2, seed = 0 } = options;
   for (const [name, value, least, most] of [
     ['lists', lists, 1, n],
     ['roots', roots, 1, lists],
@@ -110,9 +111,13 @@ export async function buildWords(
   let before = performance.now();
   progress('train', 0, 1);
   const stride = Math.ceil(d / 16) * 16;
-  const rows = { codes: new Int8Array(sample * stride), scales: new Float32Array(sample) };
-  sampleRows(source, sample, stride, seed, rows);
-  const tree = trainWordTree(rows.codes, sample, { d, roots, lists, iterations, refine, beam });
+  const treeFile = join(folder, 'tree');
+  const earlier = fs.existsSync(treeFile) ? parseTree(fs.readFileSync(treeFile), d, roots, lists) : undefined;
+  const tree = earlier ?? train(source, { d, roots, lists, iterations, refine, beam }, sample, stride, seed);
+  if (earlier === undefined) {
+    fs.writeFileSync(`${treeFile}.part`, treeBytes(tree));
+    fs.renameSync(`${treeFile}.part`, treeFile);
+  }
   progress('train', 1, 1);
   const trainMs = performance.now() - before;
 
@@ -140,19 +145,19 @@ export async function buildWords(
   const wordsMs = performance.now() - before;
 
   before = performance.now();
-  const { offsets, sums, bytes } = mergeRuns(folder, { n, chunk, lists, stride }, progress);
-  const treeFile = treeBytes(tree, offsets, sums);
+  const { offsets, sums, bytes, model } = mergeRuns(folder, { n, d, chunk, lists, stride }, progress);
+  const heads = headBytes(model, offsets, sums);
   const meta: WordMeta = {
     format: 'subvocab words',
     version: wordVersion,
     words: n,
     dimensions: d,
-    roots,
     lists,
     bytes,
-    tree: createHash('sha256').update(treeFile).digest('hex'),
+    heads: createHash('sha256').update(heads).digest('hex'),
     build: {
       source: spec.kind === 'made' ? spec : { kind: spec.kind },
+      roots,
       sample,
       beam,
       iterations,
@@ -160,10 +165,10 @@ export async function buildWords(
       seed,
     },
   };
-  fs.writeFileSync(join(folder, 'tree.bin'), treeFile);
+  fs.writeFileSync(join(folder, 'heads.bin'), heads);
   fs.writeFileSync(join(folder, 'meta.json'), metaText(meta));
   for (let i = 0; i < chunks; i++) fs.rmSync(runPath(folder, i));
-  for (const name of ['settings.json', 'lock']) fs.rmSync(join(folder, name));
+  for (const name of ['tree', 'settings.json', 'lock']) fs.rmSync(join(folder, name));
   const old = `${folder}.old`;
   const replaces = fs.existsSync(path);
   if (replaces) fs.renameSync(path, old);
@@ -173,10 +178,23 @@ export async function buildWords(
     trainMs,
     wordsMs,
     listsMs: performance.now() - before,
-    bytes: bytes + treeFile.length,
+    bytes: bytes + heads.length,
     lists,
     resumed,
   };
+}
+
+/** Train a tree on a sample. */
+function train(
+  source: RowSource,
+  options: TreeOptions,
+  sample: number,
+  stride: number,
+  seed: number,
+): WordTree {
+  const rows = { codes: new Int8Array(sample * stride), scales: new Float32Array(sample) };
+  sampleRows(source, sample, stride, seed, rows);
+  return trainWordTree(rows.codes, sample, options);
 }
 
 /** One worker thread, which takes chunks until none is left. */
@@ -198,11 +216,7 @@ function worker(job: object, left: number[], onRun: () => void): Promise<void> {
 
 /** Rows drawn at random, as bytes, in ascending order. */
 function sampleRows(
-  source: {
-    readonly n: number;
-    readonly d: number;
-    fill(first: number, count: number, out: Float32Array): void;
-  },
+  source: RowSource,
   sample: number,
   stride: number,
   seed: number,
@@ -235,9 +249,9 @@ function chooseRows(n: number, sample: number, seed: number): Int32Array {
 /** Merge the runs into lists.bin: list after list its codes, scales and ids. */
 function mergeRuns(
   folder: string,
-  { n, chunk, lists, stride }: { n: number; chunk: number; lists: number; stride: number },
+  { n, d, chunk, lists, stride }: { n: number; d: number; chunk: number; lists: number; stride: number },
   progress: (stage: 'lists', done: number, of: number) => void,
-): { offsets: Int32Array; sums: Uint32Array; bytes: number } {
+): { offsets: Int32Array; sums: Uint32Array; bytes: number; model: ListModel } {
   const chunks = Math.ceil(n / chunk);
   const runs: { fd: number; starts: Int32Array; count: number }[] = [];
   try {
@@ -250,6 +264,7 @@ function mergeRuns(
       for (let l = 0; l <= lists; l++) offsets[l]! += starts[l]!;
     }
     const sums = new Uint32Array(lists);
+    const model = emptyModel(d, lists);
     const out = fs.openSync(join(folder, 'lists.bin'), 'w');
     try {
       // As many lists at a time as fill some 64 MiB.
@@ -282,7 +297,10 @@ function mergeRuns(
         }
         for (let l = from; l < to; l++) {
           const base = (offsets[l]! - offsets[from]!) * (stride + 8);
-          sums[l] = crc32(merged.subarray(base, (offsets[l + 1]! - offsets[from]!) * (stride + 8)));
+          const size = offsets[l + 1]! - offsets[l]!;
+          sums[l] = crc32(merged.subarray(base, base + size * (stride + 8)));
+          const codes = new Int8Array(merged.buffer, base, size * stride);
+          measureList(model, l, codes, new Float32Array(merged.buffer, base + size * stride, size), size);
         }
         writeFully(out, merged);
         from = to;
@@ -292,7 +310,7 @@ function mergeRuns(
     } finally {
       fs.closeSync(out);
     }
-    return { offsets, sums, bytes: n * (stride + 8) };
+    return { offsets, sums, bytes: n * (stride + 8), model };
   } finally {
     for (const { fd } of runs) fs.closeSync(fd);
   }
@@ -309,15 +327,30 @@ function lockFolder(path: string, folder: string, settings: string): Disposable 
       throw new FileError(who, `cannot make ${folder}: ${(error as Error).message}`, { cause: error });
   }
   const lock = join(folder, 'lock');
-  try {
-    fs.writeFileSync(lock, String(process.pid), { flag: 'wx' });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    const holder = Number(fs.readFileSync(lock, 'utf8'));
-    if (isRunning(holder))
-      throw new FileError(who, `process ${holder} is building ${path} already; wait for it`);
-    // It was killed.
-    fs.writeFileSync(lock, String(process.pid));
+  for (;;) {
+    try {
+      fs.writeFileSync(lock, String(process.pid), { flag: 'wx' });
+      break;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+    const text = readIfThere(lock);
+    if (text === undefined) continue;
+    // An empty lock is one whose process has made it and not yet signed it, or died in between.
+    const fresh =
+      text === '' && Date.now() - (fs.statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? 0) < 5000;
+    if (fresh || isRunning(Number(text)))
+      throw new FileError(who, `process ${text || 'unknown'} is building ${path} already; wait for it`);
+    // It was killed. Of several that see this, one moves the lock away; whoever moved another one puts it back.
+    const aside = `${lock}.${process.pid}`;
+    try {
+      fs.renameSync(lock, aside);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue;
+      throw error;
+    }
+    if (fs.readFileSync(aside, 'utf8') !== text) fs.renameSync(aside, lock);
+    else fs.rmSync(aside);
   }
   const file = join(folder, 'settings.json');
   const earlier = fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : undefined;
@@ -330,6 +363,15 @@ function lockFolder(path: string, folder: string, settings: string): Disposable 
   }
   fs.writeFileSync(file, settings);
   return { [Symbol.dispose]: () => fs.rmSync(lock, { force: true }) };
+}
+
+function readIfThere(file: string): string | undefined {
+  try {
+    return fs.readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
 }
 
 function isRunning(pid: number): boolean {

@@ -31,6 +31,8 @@ export interface Dots {
   readonly sums: Int32Array;
   /** sums[i] = rows[first + i] . query, for i from 0 to count - 1. */
   run(first: number, count: number): void;
+  /** The place of the largest of the first `count` sums, the lowest of equal ones; 0 when there is none. */
+  largest(count: number): number;
 }
 
 /** Room for `capacity` rows of `d` bytes. @throws RangeError when d is above 496, or memory is short */
@@ -44,6 +46,7 @@ export function createDots(d: number, capacity: number): Dots {
     js: { memory },
   });
   const dots = instance.exports.dots as (rows: number, count: number, query: number, sums: number) => void;
+  const largest = instance.exports.largest as (sums: number, count: number) => number;
   return {
     stride,
     query: new Int16Array(memory.buffer, 0, stride),
@@ -54,23 +57,31 @@ export function createDots(d: number, capacity: number): Dots {
         throw new RangeError(`rows ${first} to ${first + count} are not within ${capacity}`);
       dots(rowsAt + first * stride, count, 0, sumsAt);
     },
+    largest(count) {
+      if (!(count >= 0 && count <= capacity))
+        throw new RangeError(`${count} sums are not within ${capacity}`);
+      return largest(sumsAt, count);
+    },
   };
 }
 
 /**
- * The module for rows of 16 * blocks bytes. It exports dots(rows, count, query, sums), with addresses in bytes:
+ * The module for rows of 16 * blocks bytes. It exports, with addresses in bytes, dots(rows, count, query, sums):
  *
  *     query[0 .. 2 blocks) into registers
- *     while count != 0:
- *       acc = sum over blocks of dot(low half of the block, query) + dot(high half, query)
- *       *sums = the sum of the four lanes of acc
- *       rows += 16 * blocks; sums += 4; count -= 1
+ *     while count >= 4:
+ *       acc[r] = sum over blocks of dot(low half of the block, query) + dot(high half, query), for four rows r
+ *       sums[0 .. 3] = the sums of the lanes of acc[0 .. 3], by two rounds of shuffles and additions
+ *       rows += 64 * blocks; sums += 16; count -= 4
+ *     while count != 0: the same for one row
+ *
+ * and largest(sums, count), the place of the first largest sum.
  */
 export function dotModule(blocks: number): Uint8Array<ArrayBuffer> {
   const [rows, count, query, sums] = [0, 1, 2, 3];
   const q = (i: number): number => 4 + i;
-  const acc = 4 + 2 * blocks;
-  const block = acc + 1;
+  const acc = (r: number): number => 4 + 2 * blocks + r;
+  const block = acc(4);
   const load = (offset: number): number[] => [0xfd, 0x00, 0, ...unsigned(offset)];
   const add = [0xfd, 0xae, 0x01];
   const dot = [0xfd, 0xba, 0x01];
@@ -78,39 +89,88 @@ export function dotModule(blocks: number): Uint8Array<ArrayBuffer> {
     [0xfd, 0x87, 0x01],
     [0xfd, 0x88, 0x01],
   ];
-  const swapHalves = [0xfd, 0x0d, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7];
+  /** Lanes of 32 bits: 0 to 3 of the first operand, 4 to 7 of the second. */
+  const shuffle = (...lanes: number[]): number[] => [
+    0xfd,
+    0x0d,
+    ...lanes.flatMap((lane) => [4 * lane, 4 * lane + 1, 4 * lane + 2, 4 * lane + 3]),
+  ];
   const get = (i: number): number[] => [0x20, ...unsigned(i)];
   const set = (i: number): number[] => [0x21, ...unsigned(i)];
   const step = (i: number, by: number): number[] => [...get(i), 0x41, ...signed(by), 0x6a, ...set(i)];
   const code: number[] = [];
   for (let i = 0; i < 2 * blocks; i++) code.push(...get(query), ...load(16 * i), ...set(q(i)));
+  const row = (r: number): void => {
+    for (let b = 0; b < blocks; b++) {
+      code.push(...get(rows), ...load(16 * (r * blocks + b)), ...set(block));
+      for (const [h, half] of halves.entries()) {
+        code.push(...get(block), ...half, ...get(q(2 * b + h)), ...dot);
+        if (b + h > 0) code.push(...get(acc(r)), ...add);
+        code.push(...set(acc(r)));
+      }
+    }
+  };
+  code.push(0x02, 0x40, 0x03, 0x40);
+  code.push(...get(count), 0x41, 4, 0x48, 0x0d, 1);
+  for (let r = 0; r < 4; r++) row(r);
+  // [a0 + a2, b0 + b2, a1 + a3, b1 + b3] of two accumulators a, b.
+  const pair = (a: number, b: number): number[] => [
+    ...[...get(a), ...get(b), ...shuffle(0, 4, 1, 5)],
+    ...[...get(a), ...get(b), ...shuffle(2, 6, 3, 7), ...add],
+  ];
+  code.push(...pair(acc(0), acc(1)), ...set(acc(0)), ...pair(acc(2), acc(3)), ...set(acc(1)));
+  code.push(...get(sums));
+  code.push(...get(acc(0)), ...get(acc(1)), ...shuffle(0, 1, 4, 5));
+  code.push(...get(acc(0)), ...get(acc(1)), ...shuffle(2, 3, 6, 7), ...add);
+  code.push(0xfd, 0x0b, 2, 0);
+  code.push(...step(rows, 64 * blocks), ...step(sums, 16), ...step(count, -4));
+  code.push(0x0c, 0, 0x0b, 0x0b);
   code.push(0x02, 0x40, 0x03, 0x40);
   code.push(...get(count), 0x45, 0x0d, 1);
-  for (let b = 0; b < blocks; b++) {
-    code.push(...get(rows), ...load(16 * b), ...set(block));
-    for (const [h, half] of halves.entries()) {
-      code.push(...get(block), ...half, ...get(q(2 * b + h)), ...dot);
-      if (b + h > 0) code.push(...get(acc), ...add);
-      code.push(...set(acc));
-    }
-  }
-  code.push(...get(acc), ...get(acc), ...get(acc), ...swapHalves, ...add, ...set(acc));
-  const lane = (i: number): number[] => [...get(acc), 0xfd, 0x1b, i];
+  row(0);
+  code.push(...get(acc(0)), ...get(acc(0)), ...get(acc(0)), ...shuffle(2, 3, 0, 1), ...add, ...set(acc(0)));
+  const lane = (i: number): number[] => [...get(acc(0)), 0xfd, 0x1b, i];
   code.push(...get(sums), ...lane(0), ...lane(1), 0x6a, 0x36, 2, 0);
   code.push(...step(rows, 16 * blocks), ...step(sums, 4), ...step(count, -1));
   code.push(0x0c, 0, 0x0b, 0x0b, 0x0b);
-  const locals = [1, ...unsigned(2 * blocks + 2), 0x7b];
-  const body = [...locals, ...code];
+  const body = [1, ...unsigned(2 * blocks + 5), 0x7b, ...code];
   const name = (text: string): number[] => [text.length, ...Buffer.from(text)];
   const section = (id: number, content: number[]): number[] => [id, ...unsigned(content.length), ...content];
+  const sized = (content: number[]): number[] => [...unsigned(content.length), ...content];
   return Uint8Array.from([
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(1, [1, 0x60, 4, 0x7f, 0x7f, 0x7f, 0x7f, 0]),
+    ...section(1, [2, 0x60, 4, 0x7f, 0x7f, 0x7f, 0x7f, 0, 0x60, 2, 0x7f, 0x7f, 1, 0x7f]),
     ...section(2, [1, ...name('js'), ...name('memory'), 2, 0, 1]),
-    ...section(3, [1, 0]),
-    ...section(7, [1, ...name('dots'), 0, 0]),
-    ...section(10, [1, ...unsigned(body.length), ...body]),
+    ...section(3, [2, 0, 1]),
+    ...section(7, [2, ...name('dots'), 0, 0, ...name('largest'), 0, 1]),
+    ...section(10, [2, ...sized(body), ...sized(largestBody())]),
   ]);
+}
+
+/**
+ * The code of largest(sums, count):
+ *
+ *     best = 0; most = -2^31
+ *     for i from 0 to count - 1: if sums[i] > most: best = i, most = sums[i]
+ */
+function largestBody(): number[] {
+  const [sums, count, best, most, i, own] = [0, 1, 2, 3, 4, 5];
+  const get = (local: number): number[] => [0x20, local];
+  const set = (local: number): number[] => [0x21, local];
+  const step = (local: number, by: number): number[] => [...get(local), 0x41, by, 0x6a, ...set(local)];
+  const above = [...get(own), ...get(most), 0x4a];
+  return [
+    ...[1, 4, 0x7f],
+    ...[0x41, 0x80, 0x80, 0x80, 0x80, 0x78, ...set(most)],
+    ...[0x02, 0x40, 0x03, 0x40],
+    ...[...get(i), ...get(count), 0x4e, 0x0d, 1],
+    ...[...get(sums), 0x28, 2, 0, ...set(own)],
+    ...[...get(i), ...get(best), ...above, 0x1b, ...set(best)],
+    ...[...get(own), ...get(most), ...above, 0x1b, ...set(most)],
+    ...[...step(sums, 4), ...step(i, 1)],
+    ...[0x0c, 0, 0x0b, 0x0b],
+    ...[...get(best), 0x0b],
+  ];
 }
 
 /** LEB128. */

@@ -10,6 +10,8 @@ export type SourceSpec =
       readonly d: number;
       readonly seed: number;
       readonly draw?: number;
+      /** @defaultValue 'isotropic' */
+      readonly noise?: WordNoise;
     }
   | { readonly kind: 'fbin'; readonly path: string };
 
@@ -59,15 +61,29 @@ function requireFiniteRows(name: string, data: Float32Array, first: number, d: n
 }
 
 /**
+ * How words lie around the centre of their cluster. `spectrum`: along axes of the cluster, with a strength that falls by
+ * rank, as in real embeddings. `isotropic`: alike in all directions, which no list can follow.
+ */
+export type WordNoise = 'spectrum' | 'isotropic';
+
+/**
  * A made-up vocabulary of any size: word i depends on i and the seed alone, so that any part can be made anywhere, again.
  *
  * sqrt(n) clusters whose sizes fall like 1 / (rank + 10); a word is its cluster's centre plus noise as strong as the centre,
- * times a length from 0.7 to 1.3. Noise is a sum of two uniform numbers. Only +, -, *, / and shifts: all machines make the
- * same bits. Another `draw` gives other words of the same clusters, which serve as queries.
+ * times a length from 0.7 to 1.3. Noise is a sum of two uniform numbers per axis. The axes of a cluster are the columns of
+ * S H, with H the Hadamard matrix and S signs drawn for the cluster. Only +, -, *, /, shifts and square roots: all machines
+ * make the same bits. Another `draw` gives other words of the same clusters, which serve as queries.
  */
-function madeWords({ n, d, seed, draw = 0 }: Extract<SourceSpec, { kind: 'made' }>): RowSource {
+function madeWords({
+  n,
+  d,
+  seed,
+  draw = 0,
+  noise = 'isotropic',
+}: Extract<SourceSpec, { kind: 'made' }>): RowSource {
   const clusters = Math.max(Math.round(Math.sqrt(n)), 1);
   const centres = new Float32Array(clusters * d);
+  const signs = new Int8Array(noise === 'spectrum' ? clusters * d : 0);
   const reach = new Float64Array(clusters);
   let total = 0;
   for (let c = 0; c < clusters; c++) {
@@ -76,9 +92,17 @@ function madeWords({ n, d, seed, draw = 0 }: Extract<SourceSpec, { kind: 'made' 
       state = step(state);
       centres[c * d + j] = spread(state);
     }
+    if (noise === 'spectrum')
+      for (let j = 0; j < d; j++) {
+        state = step(state);
+        signs[c * d + j] = state < 0 ? -1 : 1;
+      }
     reach[c] = total += 1 / (c + 10);
   }
   const root = mix(mix(seed + 0x5bd1e995) + draw);
+  const axes = 2 ** Math.ceil(Math.log2(d));
+  const strength = spectrum(d);
+  const z = new Float64Array(axes);
   return {
     n,
     d,
@@ -95,14 +119,43 @@ function madeWords({ n, d, seed, draw = 0 }: Extract<SourceSpec, { kind: 'made' 
         state = step(state);
         const length = 1 + 0.3 * spread(state);
         const from = low * d;
+        if (noise === 'isotropic') {
+          for (let j = 0; j < d; j++) {
+            state = step(state);
+            out[i * d + j] = length * (centres[from + j]! + spread(state));
+          }
+          continue;
+        }
         for (let j = 0; j < d; j++) {
           state = step(state);
-          out[i * d + j] = length * (centres[from + j]! + spread(state));
+          z[j] = strength[j]! * spread(state);
         }
+        z.fill(0, d);
+        hadamard(z);
+        for (let j = 0; j < d; j++) out[i * d + j] = length * (centres[from + j]! + signs[from + j]! * z[j]!);
       }
     },
     [Symbol.dispose]: () => {},
   };
+}
+
+/** Strength 1 / sqrt(r + 1) along axis r, scaled so that an element has the power that strength 1 in all axes gives it. */
+function spectrum(d: number): Float64Array {
+  const strength = Float64Array.from({ length: d }, (_, r) => 1 / Math.sqrt(r + 1));
+  const power = strength.reduce((sum, s) => sum + s * s, 0);
+  return strength.map((s) => s / Math.sqrt(power));
+}
+
+/** In place: z becomes H z. The length is a power of two. */
+function hadamard(z: Float64Array): void {
+  for (let half = 1; half < z.length; half *= 2)
+    for (let from = 0; from < z.length; from += 2 * half)
+      for (let j = from; j < from + half; j++) {
+        const a = z[j]!;
+        const b = z[j + half]!;
+        z[j] = a + b;
+        z[j + half] = a - b;
+      }
 }
 
 /** A 32-bit mixer: every bit of the input reaches every bit of the output. */

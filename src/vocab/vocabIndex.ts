@@ -30,6 +30,11 @@ export interface SearchStats {
 export interface VocabSearchOptions {
   /** Lists to look into; more are taken when these hold fewer than k words. Indexes without lists ignore it. */
   readonly nprobe?: number;
+  /**
+   * Instead of `nprobe`, for an index on disk: look into as many lists as should hold this share of the k best, by what is
+   * known of the lists; easy queries need few. @defaultValue 0.95 there
+   */
+  readonly recall?: number;
 }
 
 /**

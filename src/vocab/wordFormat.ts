@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { FormatError } from '../core/errors.ts';
-import type { WordTree } from './wordTree.ts';
+import type { ListModel } from './listModel.ts';
 
 /** The version of the files; others are refused. */
-export const wordVersion = 1;
+export const wordVersion = 2;
 
 /**
- * meta.json of an index of words. Beside it lie tree.bin (roots and lists as bytes, where lists start, their CRC-32) and
+ * meta.json of an index of words. Beside it lie heads.bin (where lists start, their CRC-32, their models) and
  * lists.bin (list after list: codes [m, stride], scales f32 [m], ids i32 [m]).
  */
 export interface WordMeta {
@@ -14,12 +14,11 @@ export interface WordMeta {
   readonly version: number;
   readonly words: number;
   readonly dimensions: number;
-  readonly roots: number;
   readonly lists: number;
   /** Length of lists.bin. */
   readonly bytes: number;
-  /** SHA-256 of tree.bin. */
-  readonly tree: string;
+  /** SHA-256 of heads.bin. */
+  readonly heads: string;
   readonly build: Readonly<Record<string, unknown>>;
 }
 
@@ -49,9 +48,9 @@ export function parseMeta(text: string, fail: (message: string) => FormatError):
   return meta as WordMeta;
 }
 
-/** tree.bin: kids, offsets, CRC-32 of each list, codes of roots, codes of lists. */
-export function treeBytes(tree: WordTree, offsets: Int32Array, sums: Uint32Array): Uint8Array<ArrayBuffer> {
-  const parts = [tree.kids, offsets, sums, tree.rootCodes, tree.listCodes];
+/** heads.bin: offsets, CRC-32 of each list, numbers of the models, codes of the models. */
+export function headBytes(model: ListModel, offsets: Int32Array, sums: Uint32Array): Uint8Array<ArrayBuffer> {
+  const parts = [offsets, sums, model.numbers, model.codes];
   const out = new Uint8Array(parts.reduce((size, part) => size + part.byteLength, 0));
   let at = 0;
   for (const part of parts) {
@@ -61,14 +60,14 @@ export function treeBytes(tree: WordTree, offsets: Int32Array, sums: Uint32Array
   return out;
 }
 
-/** Read tree.bin. @throws FormatError */
-export function parseTree(
+/** Read heads.bin. @throws FormatError */
+export function parseHeads(
   bytes: Uint8Array<ArrayBuffer>,
-  { dimensions: d, roots, lists, words, tree: sha }: WordMeta,
+  { dimensions: d, lists, words, heads: sha }: WordMeta,
   fail: (message: string) => FormatError,
-): { tree: WordTree; offsets: Int32Array; sums: Uint32Array } {
+): { model: ListModel; offsets: Int32Array; sums: Uint32Array } {
   const stride = Math.ceil(d / 16) * 16;
-  const size = 4 * (roots + 1) + 4 * (lists + 1) + 4 * lists + stride * (roots + lists);
+  const size = 4 * (lists + 1) + 4 * lists + 16 * lists + stride * lists;
   if (bytes.length !== size)
     throw fail(`it has ${bytes.length} bytes, not ${size}; the file is truncated or of another index`);
   if (createHash('sha256').update(bytes).digest('hex') !== sha)
@@ -83,18 +82,12 @@ export function parseTree(
     at += length * width;
     return part;
   };
-  const kids = take(Int32Array, roots + 1, 4);
   const offsets = take(Int32Array, lists + 1, 4);
   const sums = take(Uint32Array, lists, 4);
-  const rootCodes = take(Int8Array, roots * stride, 1);
-  const listCodes = take(Int8Array, lists * stride, 1);
-  for (const [name, starts, end] of [
-    ['roots', kids, lists],
-    ['lists', offsets, words],
-  ] as const) {
-    const falls = starts.findIndex((s, i) => i > 0 && s < starts[i - 1]!);
-    if (starts[0] !== 0 || starts.at(-1) !== end || falls >= 0)
-      throw fail(`the starts of its ${name} do not run from 0 to ${end}`);
-  }
-  return { tree: { d, roots, lists, rootCodes, listCodes, kids }, offsets, sums };
+  const numbers = take(Float32Array, 4 * lists, 4);
+  const codes = take(Int8Array, lists * stride, 1);
+  const falls = offsets.findIndex((s, i) => i > 0 && s < offsets[i - 1]!);
+  if (offsets[0] !== 0 || offsets.at(-1) !== words || falls >= 0)
+    throw fail(`the starts of its lists do not run from 0 to ${words}`);
+  return { model: { d, lists, codes, numbers }, offsets, sums };
 }

@@ -1,46 +1,49 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { crc32 } from 'node:zlib';
+import { Worker } from 'node:worker_threads';
 import { ArgumentError, FileError, FormatError } from '../core/errors.ts';
-import { Best, bestOf } from '../ref/lib/best.ts';
+import { Best } from '../ref/lib/best.ts';
 import { checkQueries } from './checkQueries.ts';
-import { createDots, mostColumns } from './dots.ts';
+import { mostColumns } from './dots.ts';
 import { quantiseQuery } from './int8.ts';
+import { createChooser } from './listModel.ts';
 import type { Found, VocabIndex, VocabSearchOptions } from './vocabIndex.ts';
-import { parseMeta, parseTree, type WordMeta } from './wordFormat.ts';
-import type { WordTree } from './wordTree.ts';
+import { parseHeads, parseMeta, type WordMeta } from './wordFormat.ts';
+import { createScanner, type ListsFile, type ScanJob, type ScanResult, type StoredList } from './wordScan.ts';
 
 const who = 'index';
 
-/** One list as it lies in the file. The arrays are overwritten by the next list. */
-export interface StoredList {
-  readonly count: number;
-  readonly stride: number;
-  readonly codes: Int8Array;
-  readonly scales: Float32Array;
-  readonly ids: Int32Array;
-}
+/** Share of the k best that a search aims at, if nothing is said. */
+const usualRecall = 0.95;
 
-/** An index of words on disk: memory holds the tree and one list. */
+/** An index of words on disk: memory holds the models of the lists and one list per thread. */
 export interface WordIndex extends VocabIndex {
   readonly meta: WordMeta;
-  readonly tree: WordTree;
   readonly offsets: Int32Array;
+  readonly threads: number;
   /**
-   * The embeddings of the words that a search for one query with this `nprobe` found: f32 [count, dim].
+   * The embeddings of the words that a search for one query with these options found: f32 [count, dim].
    * @throws ArgumentError when a word is in none of the lists
    */
-  embeddings(found: Found, query: Float32Array, nprobe: number): Float32Array;
+  embeddings(found: Found, query: Float32Array, options?: VocabSearchOptions): Float32Array;
   /** Every list in turn, each checked by its CRC-32. @throws FormatError */
   lists(): Iterable<StoredList>;
 }
 
+/** How an index is opened. */
+export interface WordOpenOptions {
+  /** Threads of a search; what it finds does not depend on them. @defaultValue 1 */
+  readonly threads?: number;
+}
+
 /**
- * Open a folder that `buildWords` made. Lengths, version, and the SHA-256 of the description and the tree are checked now,
- * each list by its CRC-32 when it is read for the first time: a changed byte is refused, not searched.
- * @throws FileError, FormatError
+ * Open a folder that `buildWords` made. Lengths, version, and the SHA-256 of the description and of the lists' models are
+ * checked now, each list by its CRC-32 when it is read for the first time: a changed byte is refused, not searched.
+ * @throws ArgumentError, FileError, FormatError
  */
-export function openWords(path: string): WordIndex {
+export function openWords(path: string, { threads = 1 }: WordOpenOptions = {}): WordIndex {
+  if (!Number.isInteger(threads) || threads < 1 || threads > 64)
+    throw new ArgumentError(who, `threads is ${threads}; it must be an integer from 1 to 64`);
   const fail = (file: string) => (message: string) => new FormatError(who, `${join(path, file)}: ${message}`);
   const read = (file: string): Buffer<ArrayBuffer> => {
     try {
@@ -59,7 +62,7 @@ export function openWords(path: string): WordIndex {
   const { words, dimensions: d, lists } = meta;
   if (!(d >= 1 && d <= mostColumns && words >= 1 && lists >= 1))
     throw fail('meta.json')(`${words} words of ${d} elements in ${lists} lists`);
-  const { tree, offsets, sums } = parseTree(Uint8Array.from(read('tree.bin')), meta, fail('tree.bin'));
+  const { model, offsets, sums } = parseHeads(Uint8Array.from(read('heads.bin')), meta, fail('heads.bin'));
   let fd: number;
   try {
     fd = fs.openSync(join(path, 'lists.bin'), 'r');
@@ -76,58 +79,61 @@ export function openWords(path: string): WordIndex {
     );
   }
 
-  let longest = 0;
-  for (let l = 0; l < lists; l++) longest = Math.max(longest, offsets[l + 1]! - offsets[l]!);
   const stride = Math.ceil(d / 16) * 16;
-  const perWord = stride + 8;
-  // Scales and ids are read behind the codes of a list, into rows that are not used otherwise.
-  const room = longest + Math.ceil((longest * 8) / stride);
-  const dots = createDots(d, room);
-  const staging = new Uint8Array(dots.rows.buffer, dots.rows.byteOffset, longest * perWord);
-  const centroids = createDots(d, lists);
-  centroids.rows.set(tree.listCodes);
-  const listKeys = new Uint32Array(lists);
-  const listNumbers = Int32Array.from({ length: lists }, (_, i) => i);
-  const scores = new Float64Array(longest);
-  // Lists whose bytes were found right since the index was opened.
-  const verified = new Uint8Array(lists);
+  const verified = new Uint8Array(new SharedArrayBuffer(lists));
+  const file: ListsFile = { path, fd, d, offsets, sums, verified };
+  const scanner = createScanner(file);
+  const chooser = createChooser(model, offsets);
+  const helpers: Helper[] = [];
   let open = true;
-
-  const readList = (l: number): StoredList => {
+  const requireOpen = (): void => {
     if (!open) throw new FileError(who, `${path} is closed`);
-    const count = offsets[l + 1]! - offsets[l]!;
-    const bytes = staging.subarray(0, count * perWord);
-    for (let at = 0; at < bytes.length; ) {
-      const got = fs.readSync(fd, bytes, at, bytes.length - at, offsets[l]! * perWord + at);
-      if (got === 0) throw fail('lists.bin')('the file became shorter while it was read');
-      at += got;
-    }
-    if (verified[l] === 0) {
-      if (crc32(bytes) !== sums[l])
-        throw fail('lists.bin')(`list ${l} has another CRC-32; the file is damaged`);
-      verified[l] = 1;
-    }
-    const base = dots.rows.byteOffset;
-    return {
-      count,
-      stride,
-      codes: dots.rows.subarray(0, count * stride),
-      scales: new Float32Array(dots.rows.buffer, base + count * stride, count),
-      ids: new Int32Array(dots.rows.buffer, base + count * (stride + 4), count),
-    };
+  };
+  const checked = ({ nprobe, recall = usualRecall }: VocabSearchOptions): VocabSearchOptions => {
+    if (nprobe !== undefined && (!Number.isInteger(nprobe) || nprobe < 1 || nprobe > lists))
+      throw new ArgumentError(who, `nprobe is ${nprobe}; it must be from 1 to ${lists}, the number of lists`);
+    if (!(recall > 0 && recall <= 1))
+      throw new ArgumentError(who, `recall is ${recall}; it must be above 0, at most 1`);
+    return nprobe === undefined ? { recall } : { nprobe };
   };
 
-  /** The lists to look into, ascending. */
-  const choose = (query: Int16Array, nprobe: number, least: number): Int32Array => {
-    centroids.query.set(query);
-    centroids.run(0, lists);
-    const { sums: s } = centroids;
-    for (let l = 0; l < lists; l++) listKeys[l] = s[l]! ^ 0x80000000;
-    for (let take = nprobe; ; take = Math.min(2 * take, lists)) {
-      const best = bestOf(listKeys, listNumbers, lists, take).slice().sort();
-      let total = 0;
-      for (const l of best) total += offsets[l + 1]! - offsets[l]!;
-      if (total >= least || take === lists) return best;
+  /** Stretches of lists for each thread, with about the same numbers of words. */
+  const shared = (probes: readonly Int32Array[]): number[] => {
+    const load = new Float64Array(lists);
+    let total = 0;
+    for (const probe of probes)
+      for (const l of probe) {
+        const size = offsets[l + 1]! - offsets[l]!;
+        load[l]! += size;
+        total += size;
+      }
+    const ends: number[] = [];
+    let sum = 0;
+    for (let l = 0; l < lists; l++) {
+      sum += load[l]!;
+      while (ends.length + 1 < threads && sum * threads >= total * (ends.length + 1)) ends.push(l + 1);
+    }
+    while (ends.length < threads) ends.push(lists);
+    return ends;
+  };
+
+  /** Search with all threads: each has its own lists. */
+  const scanAll = async (job: ScanJob): Promise<ScanResult[]> => {
+    if (threads === 1) return [scanner.scan(job)];
+    while (helpers.length + 1 < threads) helpers.push(startHelper(file));
+    let from = 0;
+    const parts = shared(job.probes).map((end) => {
+      const probes = job.probes.map((probe) => probe.filter((l) => l >= from && l < end));
+      from = end;
+      return { ...job, probes };
+    });
+    const others = helpers.map((helper, i) => helper.scan(parts[i + 1]!));
+    try {
+      const own = scanner.scan(parts[0]!);
+      return [own, ...(await Promise.all(others))];
+    } catch (error) {
+      await Promise.allSettled(others);
+      throw error;
     }
   };
 
@@ -140,22 +146,29 @@ export function openWords(path: string): WordIndex {
     // Each element of the query is off by at most max |q| / 65534; then one rounding to f32 of two products.
     relativeError: Math.sqrt(d) / 65534 + 2 ** -22,
     meta,
-    tree,
     offsets,
+    threads,
     *lists() {
-      for (let l = 0; l < lists; l++) yield readList(l);
+      for (let l = 0; l < lists; l++) {
+        requireOpen();
+        yield scanner.read(l);
+      }
     },
-    embeddings({ ids, scores: own, counts }, query, nprobe) {
+    embeddings({ ids, scores: own, counts }, query, options = {}) {
+      requireOpen();
+      const { dots } = scanner;
       const count = counts[0]!;
-      const scale = quantiseQuery(query, dots.query);
+      const codes = new Int16Array(stride);
+      const scale = quantiseQuery(query, codes);
       const place = new Map<number, number>();
       for (let r = 0; r < count; r++) place.set(ids[r]!, r);
       const least = count === 0 ? 0 : own[count - 1]!;
       const out = new Float32Array(count * d);
       let missing = place.size;
-      for (const l of choose(dots.query.slice(), nprobe, count)) {
+      for (const l of chooser.choose(codes, scale, count, checked(options))) {
         if (missing === 0) break;
-        const list = readList(l);
+        const list = scanner.read(l);
+        dots.query.set(codes);
         dots.run(0, list.count);
         for (let i = 0; i < list.count; i++) {
           // Only who scores like the last one can be among them: few are looked up.
@@ -172,68 +185,98 @@ export function openWords(path: string): WordIndex {
     },
     async search(queries, k, options: VocabSearchOptions = {}): Promise<Found> {
       const count = checkQueries(queries, d, k);
-      const nprobe = options.nprobe ?? Math.min(Math.max(Math.ceil((64 * k * lists) / words), 16), lists);
-      if (!Number.isInteger(nprobe) || nprobe < 1 || nprobe > lists)
-        throw new ArgumentError(
-          who,
-          `nprobe is ${nprobe}; it must be from 1 to ${lists}, the number of lists`,
-        );
+      const how = checked(options);
+      requireOpen();
       const wanted = Math.min(k, words);
-      const ms = { choose: 0, read: 0, scan: 0, select: 0 };
-      let now = performance.now();
-      const lap = (what: keyof typeof ms): void => {
-        const then = performance.now();
-        ms[what] += then - now;
-        now = then;
-      };
-      const askers = new Map<number, number[]>();
+      const before = performance.now();
+      const codes = new Int16Array(count * stride);
+      const scales = new Float64Array(count);
       let listsProbed = 0;
-      let scanned = 0;
-      const asked = Array.from({ length: count }, (_, q) => {
-        const codes = new Int16Array(stride);
-        const scale = quantiseQuery(queries.subarray(q * d, (q + 1) * d), codes);
-        const probe = choose(codes, nprobe, wanted);
-        let total = 0;
-        for (const l of probe) {
-          total += offsets[l + 1]! - offsets[l]!;
-          const who = askers.get(l);
-          if (who === undefined) askers.set(l, [q]);
-          else who.push(q);
-        }
+      const probes = Array.from({ length: count }, (_, q) => {
+        const own = codes.subarray(q * stride, (q + 1) * stride);
+        scales[q] = quantiseQuery(queries.subarray(q * d, (q + 1) * d), own);
+        const probe = chooser.choose(own, scales[q]!, wanted, how);
         listsProbed += probe.length;
-        scanned += total;
-        return { codes, scale, best: new Best(wanted, total) };
+        return probe;
       });
-      lap('choose');
-      let bytesRead = 0;
-      for (const l of [...askers.keys()].sort((a, b) => a - b)) {
-        const list = readList(l);
-        bytesRead += list.count * perWord;
-        lap('read');
-        for (const q of askers.get(l)!) {
-          const { codes, scale, best } = asked[q]!;
-          dots.query.set(codes);
-          dots.run(0, list.count);
-          for (let i = 0; i < list.count; i++) scores[i] = dots.sums[i]! * list.scales[i]!;
-          lap('scan');
-          best.add(scores, scale, list.ids, 0, list.count);
-          lap('select');
-        }
-      }
+      const choose = performance.now() - before;
+      const parts = await scanAll({ codes, scales, probes, wanted });
+      const merging = performance.now();
       const ids = new Int32Array(count * k).fill(-1);
       const found = new Float32Array(count * k).fill(Number.NEGATIVE_INFINITY);
-      for (const [q, { best }] of asked.entries()) {
-        const { rows, scores: own } = best.take(true);
+      let scanned = 0;
+      for (let q = 0; q < count; q++) {
+        let total = 0;
+        for (const part of parts) total += part.ids[q]!.length;
+        const best = new Best(wanted, total);
+        for (const part of parts)
+          best.add(Float64Array.from(part.scores[q]!), 1, part.ids[q]!, 0, part.ids[q]!.length);
+        const { rows, scores } = best.take(true);
         ids.set(rows, q * k);
-        found.set(own, q * k);
+        found.set(scores, q * k);
+        for (const l of probes[q]!) scanned += offsets[l + 1]! - offsets[l]!;
       }
-      lap('select');
+      // The stages overlap in the threads: the longest of each is told.
+      const slowest = (what: 'read' | 'scan' | 'select'): number =>
+        Math.max(...parts.map((part) => part.ms[what]));
+      const ms = {
+        choose,
+        read: slowest('read'),
+        scan: slowest('scan'),
+        select: slowest('select') + performance.now() - merging,
+      };
+      const bytesRead = parts.reduce((sum, part) => sum + part.bytesRead, 0);
       const counts = new Int32Array(count).fill(wanted);
       return { ids, scores: found, counts, stats: { listsProbed, scanned, bytesRead, ms } };
     },
     async [Symbol.asyncDispose]() {
-      if (open) fs.closeSync(fd);
+      if (!open) return;
       open = false;
+      await Promise.all(helpers.map((helper) => helper.stop()));
+      fs.closeSync(fd);
+    },
+  };
+}
+
+/** A thread that searches lists. */
+interface Helper {
+  scan(job: ScanJob): Promise<ScanResult>;
+  stop(): Promise<void>;
+}
+
+function startHelper(file: ListsFile): Helper {
+  const thread = new Worker(new URL(import.meta.url.replace(/wordIndex(\.[jt]s)$/, 'searchWorker$1')), {
+    workerData: file,
+  });
+  // An idle thread does not keep the process alive.
+  thread.unref();
+  const waiting: { resolve: (result: ScanResult) => void; reject: (error: Error) => void }[] = [];
+  const failAll = (error: Error): void => {
+    for (const { reject } of waiting.splice(0)) reject(error);
+  };
+  type Answer = { result: ScanResult } | { damaged: boolean; message: string };
+  thread.on('message', (answer: Answer) => {
+    const { resolve, reject } = waiting.shift()!;
+    if (waiting.length === 0) thread.unref();
+    if ('result' in answer) resolve(answer.result);
+    else {
+      const message = answer.message.slice(`${who}: `.length);
+      reject(answer.damaged ? new FormatError(who, message) : new FileError(who, message));
+    }
+  });
+  thread.on('error', (error) =>
+    failAll(new FileError(who, `a thread of the search failed: ${(error as Error).message}`)),
+  );
+  thread.on('exit', () => failAll(new FileError(who, 'a thread of the search ended')));
+  return {
+    scan: (job) =>
+      new Promise((resolve, reject) => {
+        waiting.push({ resolve, reject });
+        thread.ref();
+        thread.postMessage(job);
+      }),
+    async stop() {
+      await thread.terminate();
     },
   };
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { shares, sortedBy, startsOf } from '../ref/lib/tree.ts';
 import { createDots, type Dots } from './dots.ts';
 
@@ -12,6 +13,32 @@ export interface WordTree {
   readonly listCodes: Int8Array;
   /** Where the lists of each root start: [roots + 1]. */
   readonly kids: Int32Array;
+}
+
+/** A tree as bytes: SHA-256 of the rest, kids, codes of roots, codes of lists. */
+export function treeBytes({ kids, rootCodes, listCodes }: WordTree): Buffer {
+  const rest = Buffer.concat(
+    [kids, rootCodes, listCodes].map((a) => new Uint8Array(a.buffer, a.byteOffset, a.byteLength)),
+  );
+  return Buffer.concat([createHash('sha256').update(rest).digest(), rest]);
+}
+
+/** Read what `treeBytes` wrote; undefined if it is anything else. */
+export function parseTree(bytes: Buffer, d: number, roots: number, lists: number): WordTree | undefined {
+  const stride = Math.ceil(d / 16) * 16;
+  const rest = bytes.subarray(32);
+  if (rest.length !== 4 * (roots + 1) + stride * (roots + lists)) return undefined;
+  if (!createHash('sha256').update(rest).digest().equals(bytes.subarray(0, 32))) return undefined;
+  const copy = Uint8Array.from(rest).buffer;
+  const at = 4 * (roots + 1);
+  return {
+    d,
+    roots,
+    lists,
+    kids: new Int32Array(copy, 0, roots + 1),
+    rootCodes: new Int8Array(copy, at, stride * roots),
+    listCodes: new Int8Array(copy, at + stride * roots, stride * lists),
+  };
 }
 
 /** Gives rows to lists. */
@@ -38,9 +65,10 @@ export function createAssigner(tree: WordTree, beam: number): Assigner {
         const { sums } = dots;
         // Insertion into a short sorted list; an equal sum comes behind, so the lowest root wins.
         let filled = 0;
+        let least = Number.NEGATIVE_INFINITY;
         for (let r = 0; r < roots; r++) {
           const sum = sums[r]!;
-          if (filled === width && sum <= bestSums[width - 1]!) continue;
+          if (sum <= least) continue;
           let at = filled < width ? filled++ : width - 1;
           for (; at > 0 && bestSums[at - 1]! < sum; at--) {
             bestSums[at] = bestSums[at - 1]!;
@@ -48,19 +76,20 @@ export function createAssigner(tree: WordTree, beam: number): Assigner {
           }
           bestSums[at] = sum;
           bestRoots[at] = r;
+          if (filled === width) least = bestSums[width - 1]!;
         }
         let best = -1;
         let most = -Infinity;
         for (let b = 0; b < filled; b++) {
           const first = kids[bestRoots[b]!]!;
           const size = kids[bestRoots[b]! + 1]! - first;
+          if (size === 0) continue;
           dots.run(roots + first, size);
-          for (let c = 0; c < size; c++) {
-            const sum = sums[c]!;
-            if (sum > most || (sum === most && first + c < best)) {
-              most = sum;
-              best = first + c;
-            }
+          const c = dots.largest(size);
+          const sum = sums[c]!;
+          if (sum > most || (sum === most && first + c < best)) {
+            most = sum;
+            best = first + c;
           }
         }
         out[i] = best;
@@ -68,6 +97,8 @@ export function createAssigner(tree: WordTree, beam: number): Assigner {
     },
   };
 }
+
+const rowsPerRoot = 512;
 
 /** How a tree is trained. */
 export interface TreeOptions {
@@ -80,7 +111,7 @@ export interface TreeOptions {
 }
 
 /**
- * Train a tree on rows of codes [count, stride] by spherical k-means: the roots on all rows, then the lists of each root on
+ * Train a tree on rows of codes [count, stride] by spherical k-means: the roots on a part of the rows, then the lists of each root on
  * its rows, then `refine` iterations over all lists. The lists are shared out by the numbers of rows, at least one per root.
  * Integers and f64 in a fixed order: the same rows give the same tree on every machine.
  */
@@ -96,11 +127,15 @@ export function trainWordTree(codes: Int8Array, count: number, options: TreeOpti
   const all = Int32Array.from({ length: count }, (_, i) => i);
   const top = createDots(d, roots);
   const assignments = new Int32Array(count);
-  seedFrom(codes, stride, all, roots, top.rows);
-  for (let t = 0; t <= iterations; t++) {
-    nearest(top, 0, roots, codes, all, assignments);
-    if (t < iterations) moveTo(codes, stride, inverse, assignments, all, 0, roots, top.rows);
+  // A few hundred rows say where a root is.
+  const step = Math.max(Math.floor(count / (rowsPerRoot * roots)), 1);
+  const some = Int32Array.from({ length: Math.ceil(count / step) }, (_, i) => i * step);
+  seedFrom(codes, stride, some, roots, top.rows);
+  for (let t = 0; t < iterations; t++) {
+    nearest(top, 0, roots, codes, some, assignments);
+    moveTo(codes, stride, inverse, assignments, some, 0, roots, top.rows);
   }
+  nearest(top, 0, roots, codes, all, assignments);
   const rootCodes = top.rows.slice();
   const starts = startsOf(assignments, roots);
   const members = sortedBy(assignments, starts);
@@ -152,13 +187,10 @@ function nearest(
   members: Int32Array,
   assignments: Int32Array,
 ): void {
-  const { sums } = dots;
   for (const i of members) {
     setQuery(dots, codes, i);
     dots.run(first, size);
-    let best = 0;
-    for (let c = 1; c < size; c++) if (sums[c]! > sums[best]!) best = c;
-    assignments[i] = first + best;
+    assignments[i] = first + dots.largest(size);
   }
 }
 

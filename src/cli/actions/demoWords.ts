@@ -1,11 +1,12 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { ArgumentError } from '../../core/errors.ts';
 import { Best } from '../../ref/lib/best.ts';
 import { buildWords, type WordBuildReport } from '../../vocab/buildWords.ts';
 import { exactWords } from '../../vocab/exactWords.ts';
-import { openSource, type SourceSpec } from '../../vocab/rowSource.ts';
+import { openSource, type SourceSpec, type WordNoise } from '../../vocab/rowSource.ts';
+import type { Found } from '../../vocab/vocabIndex.ts';
 import { openWords, type WordIndex } from '../../vocab/wordIndex.ts';
 import { print } from '../frame.ts';
 
@@ -16,6 +17,7 @@ interface Options {
   readonly k: string;
   readonly lists?: string;
   readonly seed: string;
+  readonly noise: WordNoise;
   readonly threads: string;
   readonly dir?: string;
   readonly until: string;
@@ -25,7 +27,8 @@ interface Options {
 
 /** A line of the sweep. */
 export interface SweepRow {
-  readonly nprobe: number;
+  /** What the search was asked to find of the k best. */
+  readonly aim: number;
   readonly recall: number;
   readonly leastRecall: number;
   /** Of the exact 100 best, how many are in the set. */
@@ -33,11 +36,19 @@ export interface SweepRow {
   /** The softmax mass of the set as a share of that of the exact set, and the least over the queries. */
   readonly mass: number;
   readonly leastMass: number;
+  /** Lists looked into, and words in them. */
+  readonly lists: number;
   readonly scanned: number;
   readonly megabytes: number;
-  /** One query at a time: the median and the slowest. */
+  /** One query at a time with all threads: the median and the slowest, and CPU time of all threads together. */
   readonly ms: number;
   readonly worstMs: number;
+  readonly cpuMs: number;
+  /** The median when lists that were not read before are checked by their CRC-32. */
+  readonly firstMs: number;
+  /** The median with one thread; it found the same words. */
+  readonly oneThreadMs: number;
+  /** Parts of a query with all threads; read, scan and select are those of the slowest thread. */
   readonly chooseMs: number;
   readonly readMs: number;
   readonly scanMs: number;
@@ -68,7 +79,8 @@ export async function demoWords(given: Options): Promise<void> {
   const until = Number(given.until);
   if (!(until > 0 && until <= 1))
     throw new ArgumentError(op, `--until is ${given.until}; it must be a recall above 0, at most 1`);
-  const spec: SourceSpec = { kind: 'made', n, d, seed };
+  const threads = number('threads', 1);
+  const spec: SourceSpec = { kind: 'made', n, d, seed, noise: given.noise };
   const root = given.dir === undefined ? mkdtempSync(join(tmpdir(), 'subvocab-demo-')) : undefined;
   const path = given.dir ?? join(root!, 'index');
   const say = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -86,7 +98,7 @@ export async function demoWords(given: Options): Promise<void> {
     let last = 0;
     const report = await buildWords(path, spec, {
       ...(given.lists === undefined ? {} : { lists: number('lists', 1) }),
-      threads: number('threads', 1),
+      threads,
       onProgress: (stage, done, of) => {
         if (Date.now() - last < 2000 && done < of) return;
         last = Date.now();
@@ -99,6 +111,7 @@ export async function demoWords(given: Options): Promise<void> {
     writeFileSync(reported, JSON.stringify({ ...report, peakMiB: peakMiB() }));
   }
   await using index = openWords(path);
+  await using many = openWords(path, { threads });
   const made = index.meta.build.source;
   if (JSON.stringify(made) !== JSON.stringify(spec))
     throw new ArgumentError(
@@ -119,21 +132,28 @@ export async function demoWords(given: Options): Promise<void> {
   const exactMs = performance.now() - before;
   const bytes = comparedWithFloats(exact, source, asked, { queries: Math.min(queries, 4), k, d });
   const rows: SweepRow[] = [];
-  for (let nprobe = 16; ; nprobe *= 2) {
-    const row = await probe(index, asked, exact, Math.min(nprobe, index.meta.lists), k);
+  const machine = `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Node ${process.version}, load average ${loadavg()[0]!.toFixed(1)} before the sweep`;
+  for (let missing = 0.5; ; missing /= 2) {
+    const row = await probe(many, index, asked, exact, missing < 1e-3 ? 1 : 1 - missing, k);
     rows.push(row);
-    say(`nprobe ${row.nprobe}: recall ${row.recall.toFixed(4)}, ${row.ms.toFixed(1)} ms`);
-    if (nprobe >= index.meta.lists || row.recall >= until) break;
+    say(`aim ${row.aim.toFixed(4)}: recall ${row.recall.toFixed(4)}, ${row.ms.toFixed(1)} ms`);
+    if (row.aim === 1 || row.recall >= until) break;
   }
   const shares = Array.from({ length: queries }, (_, q) =>
     massOf(exact.scores.subarray(q * k, (q + 1) * k), exact.logMass[q]!),
   );
   const figures = {
+    command: commandOf(given),
+    machine,
+    noise: given.noise,
+    seed,
     words: n,
     dimensions: d,
     queries,
     k,
     lists: index.meta.lists,
+    threads,
+    dimensionality: exact.dimensionality.reduce((sum, v) => sum + v, 0) / queries,
     bytesOnDisk: index.meta.bytes,
     build,
     exactMs,
@@ -148,21 +168,51 @@ export async function demoWords(given: Options): Promise<void> {
   print(given.json ? JSON.stringify(figures, null, 1) : table(figures));
 }
 
-/** One query at a time, as a model asks. */
+/** The command without the folder. */
+function commandOf(given: Options): string {
+  const { dir: _, keep: _kept, ...rest } = given;
+  const words = Object.entries(rest).map(([name, value]) =>
+    value === true ? `--${name}` : `--${name} ${value}`,
+  );
+  return ['subvocab demo 100m', ...words].join(' ');
+}
+
+/** One query at a time, as a model asks. `one` is the same index with one thread. */
 async function probe(
-  index: WordIndex,
+  many: WordIndex,
+  one: WordIndex,
   queries: Float32Array,
   exact: ReturnType<typeof exactWords>,
-  nprobe: number,
+  aim: number,
   k: number,
 ): Promise<SweepRow> {
-  const d = index.dim;
+  const d = many.dim;
   const count = queries.length / d;
-  const wanted = Math.min(k, index.size);
+  const wanted = Math.min(k, many.size);
+  const how = { recall: aim };
+  const query = (q: number): Float32Array => queries.subarray(q * d, (q + 1) * d);
+  /** Milliseconds of each query, ascending, and what came. */
+  const timed = async (index: WordIndex): Promise<{ times: number[]; found: Found[] }> => {
+    const times: number[] = [];
+    const found: Found[] = [];
+    for (let q = 0; q < count; q++) {
+      const before = performance.now();
+      found.push(await index.search(query(q), k, how));
+      times.push(performance.now() - before);
+    }
+    return { times: times.sort((a, b) => a - b), found };
+  };
+  const median = (times: readonly number[]): number => times[count >> 1]!;
+  const first = await timed(many);
+  const cpu = process.cpuUsage();
+  const warm = await timed(many);
+  const used = process.cpuUsage(cpu);
+  const single = await timed(one);
   const sums = {
     recall: 0,
     top100: 0,
     mass: 0,
+    lists: 0,
     scanned: 0,
     bytes: 0,
     choose: 0,
@@ -172,14 +222,12 @@ async function probe(
     gather: 0,
   };
   let [leastRecall, leastMass] = [1, 1];
-  const times: number[] = [];
-  for (let q = 0; q < count; q++) {
-    const before = performance.now();
-    const found = await index.search(queries.subarray(q * d, (q + 1) * d), k, { nprobe });
-    times.push(performance.now() - before);
+  for (const [q, found] of warm.found.entries()) {
     const { ids, scores, stats } = found;
+    if (!ids.every((id, i) => id === single.found[q]!.ids[i]))
+      throw new Error(`query ${q}: ${many.threads} threads found other words than one thread`);
     const gather = performance.now();
-    index.embeddings(found, queries.subarray(q * d, (q + 1) * d), nprobe);
+    one.embeddings(found, query(q), how);
     sums.gather += performance.now() - gather;
     const have = new Set(ids);
     const share = (m: number): number => {
@@ -188,28 +236,34 @@ async function probe(
       return m === 0 ? 1 : hits / m;
     };
     const recall = share(wanted);
-    const mass = massOf(scores, 0) / massOf(exact.scores.subarray(q * k, (q + 1) * k), 0);
+    // Scores of many dimensions overflow exp: the best one is 1.
+    const best = exact.scores[q * k]!;
+    const mass = massOf(scores, best) / massOf(exact.scores.subarray(q * k, (q + 1) * k), best);
     sums.recall += recall;
     sums.top100 += share(Math.min(100, wanted));
     sums.mass += mass;
+    sums.lists += stats.listsProbed;
     sums.scanned += stats.scanned;
     sums.bytes += stats.bytesRead;
     for (const part of ['choose', 'read', 'scan', 'select'] as const) sums[part] += stats.ms[part];
     leastRecall = Math.min(leastRecall, recall);
     leastMass = Math.min(leastMass, mass);
   }
-  times.sort((a, b) => a - b);
   return {
-    nprobe,
+    aim,
     recall: sums.recall / count,
     leastRecall,
     top100: sums.top100 / count,
     mass: sums.mass / count,
     leastMass,
+    lists: sums.lists / count,
     scanned: sums.scanned / count,
     megabytes: sums.bytes / count / 1e6,
-    ms: times[count >> 1]!,
-    worstMs: times.at(-1)!,
+    ms: median(warm.times),
+    worstMs: warm.times.at(-1)!,
+    cpuMs: (used.user + used.system) / 1000 / count,
+    firstMs: median(first.times),
+    oneThreadMs: median(single.times),
     chooseMs: sums.choose / count,
     readMs: sums.read / count,
     scanMs: sums.scan / count,
@@ -257,6 +311,9 @@ function peakMiB(): number {
 
 function table(f: {
   readonly words: number;
+  readonly noise: WordNoise;
+  readonly dimensionality: number;
+  readonly threads: number;
   readonly lists: number;
   readonly k: number;
   readonly queries: number;
@@ -273,6 +330,7 @@ function table(f: {
   const { build } = f;
   const lines = [
     `${f.words} words in ${f.lists} lists, ${(f.bytesOnDisk / 1e9).toFixed(2)} GB on disk`,
+    `noise: ${f.noise}, local intrinsic dimensionality ${f.dimensionality.toFixed(1)} (100 nearest words by cosine)`,
     build
       ? `built: tree ${seconds(build.trainMs)}, words ${seconds(build.wordsMs)}, lists ${seconds(build.listsMs)}, memory at most ${build.peakMiB.toFixed(0)} MiB`
       : 'built earlier',
@@ -280,23 +338,26 @@ function table(f: {
     `of the best ${Math.floor(f.k / 2)} by f32, the best ${Math.floor(f.k / 2)} by bytes hold ${f.recallOfBytes.toFixed(4)}`,
     `the exact ${f.k} hold ${f.massOfExact.toFixed(4)} of the softmax, ${f.leastMassOfExact.toFixed(4)} at least; mass below is relative to theirs`,
     '',
-    'nprobe  recall  least   top 100  mass     least mass  scanned    MB       ms      worst   choose  read    scan    select  gather',
+    `ms: median of one query with ${f.threads} threads; first: when lists are checked by CRC-32; one: with one thread`,
+    'aim     recall  least   top 100  mass     least mass  lists   scanned    MB       ms      worst   CPU     first   one     choose  read    scan    select  gather',
   ];
   const cell = (value: number, digits: number, width: number): string => value.toFixed(digits).padEnd(width);
   for (const r of f.sweep) {
     lines.push(
       [
-        cell(r.nprobe, 0, 8),
+        cell(r.aim, 4, 8),
         cell(r.recall, 4, 8),
         cell(r.leastRecall, 4, 8),
         cell(r.top100, 4, 9),
         cell(r.mass, 5, 9),
         cell(r.leastMass, 5, 12),
+        cell(r.lists, 0, 8),
         cell(r.scanned, 0, 11),
         cell(r.megabytes, 1, 9),
-        ...[r.ms, r.worstMs, r.chooseMs, r.readMs, r.scanMs, r.selectMs, r.gatherMs].map((ms) =>
-          cell(ms, 1, 8),
-        ),
+        ...[
+          ...[r.ms, r.worstMs, r.cpuMs, r.firstMs, r.oneThreadMs],
+          ...[r.chooseMs, r.readMs, r.scanMs, r.selectMs, r.gatherMs],
+        ].map((ms) => cell(ms, 1, 8)),
       ].join(''),
     );
   }

@@ -7,13 +7,14 @@ import { ArgumentError } from '../../core/errors.ts';
 import { writeFiles } from '../../core/formats/files.ts';
 import { foldIn, type Key, key } from '../../core/key.ts';
 import { type AnyTensor, tensor } from '../../core/tensor.ts';
+import { wordSource } from '../../models/zett/addWords.ts';
+import { tablesOf, type ZettBody } from '../../models/zett/body.ts';
 import { type HypernetConfig, hypernetConfig } from '../../models/zett/config.ts';
 import { uniforms } from '../../models/zett/noise.ts';
 import { hypernetSize, initialHypernet } from '../../models/zett/parameters.ts';
 import { sampleKey, TokenizerSampler, UnigramEncoder } from '../../models/zett/sampler.ts';
 import {
   anchoredScaling,
-  tablesOf,
   type ZettMetric,
   type ZettTask,
   ZettTrainer,
@@ -28,7 +29,8 @@ import {
 import { print, progress, say } from '../frame.ts';
 import { type TwinOptions, withBackend } from './backends.ts';
 import { lossCurve } from './lossCurve.ts';
-import { readModel, type StoredModel } from './samoutFolder.ts';
+import { readModel } from './samoutFolder.ts';
+import { holdsSubVocab, readSubVocab } from './subVocabFolder.ts';
 import { readText } from './texts.ts';
 import { hypernetFile, readHypernet, type ZettRun } from './zettFolder.ts';
 
@@ -64,8 +66,7 @@ export interface ZettTrainOptions extends TwinOptions {
 
 /** `subvocab zett train`: see its help. */
 export async function train(options: ZettTrainOptions): Promise<void> {
-  const body = await readModel(command, options.model);
-  const source = sourceVocabulary(body.tokenizer);
+  const { body, source } = await readSource(options.model);
   const text = options.text.map((path) => readText(command, path).text).join('\n');
   if (text.length < 4 * chunk) {
     throw new ArgumentError(
@@ -130,12 +131,23 @@ export async function train(options: ZettTrainOptions): Promise<void> {
   });
 }
 
+/** A model of `samout train`, or of `demo text`, whose words are then the pieces. */
+async function readSource(folder: string): Promise<{ body: ZettBody; source: SourceVocabulary }> {
+  if (holdsSubVocab(folder)) {
+    const { config, parameters, table } = readSubVocab(command, folder);
+    const body = { config: config.samOut, parameters: parameters.samOut };
+    return { body, source: sourceVocabulary(wordSource(table)) };
+  }
+  const body = await readModel(command, folder);
+  return { body, source: sourceVocabulary(body.tokenizer) };
+}
+
 /** The scaling from anchors: tokens of the source, drawn without doubles where there are enough. */
 async function scaling<T extends AnyTensor>(
   backend: Backend<T>,
   config: HypernetConfig,
   parameters: Parameters<typeof anchoredScaling>[2],
-  body: StoredModel,
+  body: ZettBody,
   source: SourceVocabulary,
   seed: number,
 ) {

@@ -23,6 +23,7 @@ import { judgeIdentityLoss, judgeIdentityLossBackward } from './identityLoss.ts'
 import { judgeInclusionLoss, judgeInclusionLossBackward } from './inclusionLoss.ts';
 import { judgeKMeans } from './kMeans.ts';
 import { judgeLayerNorm, judgeLayerNormBackward } from './layerNorm.ts';
+import { judgeLazyGumbelTopK, judgeLazyGumbelTopKBalls } from './lazyGumbelTopK.ts';
 import { judgeLerp, judgeLerpBackward } from './lerp.ts';
 import { judgeMatmul, judgeMatmulBackward } from './matmul.ts';
 import { judgeMaxState, judgeMaxStateBackward } from './maxState.ts';
@@ -91,6 +92,8 @@ const judges: Readonly<Record<string, Judge>> = {
   hierarchicalAnn: judgeAnn,
   hierarchicalAnnAdd: judgeAnnAdd,
   hierarchicalAnnSearch: judgeAnnSearch,
+  lazyGumbelTopK: judgeLazyGumbelTopK,
+  lazyGumbelTopKBalls: judgeLazyGumbelTopKBalls,
   kMeans: judgeKMeans,
   layerNorm: judgeLayerNorm,
   layerNormBackward: judgeLayerNormBackward,
