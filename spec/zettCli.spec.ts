@@ -203,6 +203,45 @@ describe('zett', () => {
     expect((await ok(...args)).stdout).toContain('target.json | fvt |');
   });
 
+  test('training goes on after a transfer, and eval measures on the way', async () => {
+    const shots = [
+      '--shots-text',
+      'text.txt',
+      '--batch',
+      '2',
+      '--length',
+      '8',
+      '--shots-lr',
+      '0.05',
+      ...twin,
+    ];
+    const source = ['--model', 'body', '--tokenizer', 'target.json'];
+    const evaluation = ['zett', 'eval', ...source, '--text', 'text.txt', '--seeds', '1', ...shots];
+    const made = JSON.parse((await ok(...evaluation, '--shots', '2,6', '--json')).stdout).results;
+    const curve = (method: string) => made.filter((r: { method: string }) => r.method === method);
+    expect(curve('random').map((r: { shots: number }) => r.shots)).toEqual([0, 2, 6]);
+    expect(curve('source').map((r: { shots: number }) => r.shots)).toEqual([0]);
+    expect(curve('random')[2].bitsPerByte).toBeLessThan(curve('random')[0].bitsPerByte);
+    const transferred = ['zett', 'transfer', ...source, '--method', 'random', '--out', 'further', ...shots];
+    await ok(...transferred, '--shots', '6');
+    const measuring = ['samout', 'eval', '--model', 'further', '--text', 'text.txt', ...twin, '--json'];
+    // The model that is written is the one that was measured.
+    expect(JSON.parse((await ok(...measuring)).stdout).bitsPerByte).toBeCloseTo(
+      curve('random')[2].bitsPerByte,
+      6,
+    );
+    for (const [args, message] of [
+      [['--shots', '6,2'], 'must be integers from 0 that ascend'],
+      [['--shots', '2,x'], 'It must be an integer of at least 1'],
+    ] as const) {
+      const r = await run(...evaluation, ...args);
+      expect(r.code).toBe(2);
+      expect(r.stderr).toContain(message);
+    }
+    const r = await run('zett', 'eval', ...source, '--text', 'text.txt', '--shots', '2', ...twin);
+    expect(r.stderr).toContain('give some with --shots-text FILE');
+  });
+
   test.each([
     [
       ['zett', 'train', '--model', 'body', '--text', 'text.txt', '--out', 'whole', ...twin],

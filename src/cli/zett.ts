@@ -60,7 +60,13 @@ export function zettCommand(): Command {
             .default('hypernet'),
         )
         .option('--context <file>', 'text that focus takes its vectors from')
-        .option('--seed <n>', 'of random rows', integer(0), 0)
+        .option('--shots <n>', 'go on training under the new tokenizer for this many steps', integer(1))
+        .option('--shots-text <file...>', 'the text for these steps')
+        .option('--shots-layers', 'train the layers in them, too, not only the tables')
+        .option('--shots-lr <x>', 'learning rate of these steps', number(0), 0.001)
+        .option('--batch <n>', 'rows of text per step', integer(1), 16)
+        .option('--length <n>', 'predicted positions per row', integer(1), 64)
+        .option('--seed <n>', 'of random rows and of batches', integer(0), 0)
         .addOption(twin())
         .addOption(adapter())
         .action(async (options) => (await import('./actions/zettUse.ts')).transferModel(options)),
@@ -76,6 +82,12 @@ export function zettCommand(): Command {
         .option('--hypernet <folder...>', 'folders that zett train wrote, such as one per seed')
         .option('--context <file>', 'text that focus takes its vectors from; without it, focus is left out')
         .option('--seeds <n>', 'draws of the random rows', integer(1), 3)
+        .option('--shots <list>', 'measure again after training so many steps on, such as 50,200', integers)
+        .option('--shots-text <file...>', 'the text for these steps')
+        .option('--shots-layers', 'train the layers in them, too, not only the tables')
+        .option('--shots-lr <x>', 'learning rate of these steps', number(0), 0.001)
+        .option('--batch <n>', 'rows of text per step', integer(1), 16)
+        .option('--length <n>', 'predicted positions per row', integer(1), 64)
         .addOption(twin())
         .addOption(adapter())
         .option('--json', 'print JSON')
@@ -112,6 +124,11 @@ function integer(least: number): (text: string) => number {
     }
     return value;
   };
+}
+
+/** An option that is a list of integers, as 50,200. */
+function integers(text: string): number[] {
+  return text.split(',').map(integer(1));
 }
 
 /** An option that is a finite number of at least `least`. */
