@@ -386,4 +386,28 @@ describe.skipIf(!servers)('servers', () => {
         expect(rows.slice(i * d, (i + 1) * d)).toEqual(words.slice(id * d, (id + 1) * d));
     }
   });
+
+  test('two builds at once leave one of them whole, or what was there', async () => {
+    const urls = servers!.split(',');
+    const table = 'subvocab_race';
+    const source = (times: number) =>
+      memorySource(
+        'words',
+        words.map((v) => v * times),
+        d,
+      );
+    await buildPostgres(urls, source(1), { table });
+    const ends = await Promise.allSettled(
+      [2, 3].map((times) => buildPostgres(urls, source(times), { table })),
+    );
+    for (const end of ends)
+      if (end.status === 'rejected')
+        expect(String(end.reason)).toMatch(/another build of subvocab_race is under way/);
+    await using index = await openPostgres(urls, { table });
+    const [want, got] = [await flat().search(queries, 50), await index.search(queries, 50)];
+    const times = got.scores[0]! / want.scores[0]!;
+    expect(ends[times - 2]?.status ?? 'fulfilled').toBe('fulfilled');
+    expect(got.ids).toEqual(want.ids);
+    expect(got.scores).toEqual(want.scores.map((v) => v * times));
+  });
 });
