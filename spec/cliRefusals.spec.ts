@@ -57,6 +57,11 @@ describe('refused calls', () => {
 
   test.each<[string[], string]>([
     [[], `subvocab: a command is missing, one of ${commands}; see subvocab --help`],
+    [['verify', '--text', 'none.md'], 'subvocab verify: cannot read none.md: it does not exist'],
+    [
+      ['verify', '--text', 'text'],
+      'subvocab verify: the texts are too short: a part of them has 2 words, and a row takes 64; give longer ones',
+    ],
     [['opp'], "subvocab: unknown command 'opp', did you mean one of op, ops?"],
     [['--jsn'], "subvocab: unknown option '--jsn'"],
     [['op'], "subvocab op: missing required argument 'name'"],

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { natsWithEscape } from '../src/models/subVocab/evaluate.ts';
+import { type Cost, fitEscape, natsWithEscape } from '../src/models/subVocab/evaluate.ts';
 import { specialIds, WordTable } from '../src/models/subVocab/wordTable.ts';
 import { inProcess, subvocab, workspace } from './support/cli.ts';
 
@@ -44,11 +44,40 @@ describe('the table of words', () => {
   });
 });
 
-test('with the escape the probabilities of all words add up to 1', () => {
-  const inside = [0.5, 0.3, 0.2].map((p) => ({ target: 0, rank: 0, inside: -Math.log(p) }));
-  const missed = Array.from({ length: 7 }, () => ({ target: 0, rank: 9 }));
-  const all = [...inside, ...missed].map((p) => Math.exp(-natsWithEscape([p], (q) => q.inside, 0.1, 7)));
-  expect(all.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 12);
+describe('what a set of words costs', () => {
+  const shares = [0.4, 0.1, 0.3, 0.2];
+  const said = [1, 3];
+  const costOf = (w: number): Cost => ({
+    nats: -Math.log(shares[w]!),
+    said: said.includes(w),
+    saidWords: said.length,
+  });
+
+  test.each([0, 0.2, 0.5])(
+    'with an escape and a share of %f for said words all probabilities add up to 1',
+    (again) => {
+      const all = [...shares.keys(), ...Array.from({ length: 7 }, () => undefined)];
+      const given = all.map((w) =>
+        Math.exp(-natsWithEscape([w === undefined ? w : costOf(w)], { miss: 0.1, outside: 7, again })),
+      );
+      expect(given.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 12);
+      expect(given[1]).toBeCloseTo(0.9 * ((1 - again) * 0.1 + again / 2), 12);
+    },
+  );
+
+  test('a set without said words keeps its softmax', () => {
+    const cost = { nats: 1.5, said: false, saidWords: 0 };
+    expect(natsWithEscape([cost], { miss: 0, outside: 0, again: 0.3 })).toBe(1.5);
+  });
+
+  test('the share is fitted to how often said words come again', () => {
+    // 6 of 8 targets were said: 0.3 (1 - a) + a is 3/4 where a = 0.643, which is more than the half that is tried.
+    expect(fitEscape([1, 3, 3, 1, 3, 1, 0, 2].map(costOf), 0).again).toBe(0.5);
+    const { again, miss } = fitEscape([...[1, 3, 0, 2, 1].map(costOf), undefined], 7);
+    expect(miss).toBeCloseTo(2 / 8, 12);
+    expect(again).toBeGreaterThan(0.3);
+    expect(fitEscape([0, 2, 2].map(costOf), 0)).toEqual({ miss: 0, outside: 0, again: 0 });
+  });
 });
 
 describe('the commands, on the reference', () => {
@@ -126,6 +155,14 @@ describe('the commands, on the reference', () => {
       path,
     );
     expect(best.stdout.trim().split('\n')).toHaveLength(3);
+    const exact = await inProcess(
+      ['sample', '--model', 'demo', '--text', 'the red cat', '--twin', 'ref', '--exact', '--json'],
+      path,
+    );
+    expect(exact.stderr).toMatch(/exact sample: \d+ of \d+ words scored \(\d+\.\d %\)/);
+    const sampled = JSON.parse(exact.stdout) as { id: number; score: number; logInclusion: number }[];
+    expect(new Set(sampled.map((w) => w.id)).size).toBe(12);
+    expect(sampled.every((w) => Number.isFinite(w.score) && w.logInclusion <= 0)).toBe(true);
   });
 
   test('a signal in the middle of training leaves a whole model, and says so', async () => {

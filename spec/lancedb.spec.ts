@@ -165,24 +165,31 @@ describe('a build', () => {
   test('at the same time as another one: one of them is read whole, or what was there', async () => {
     const uri = fresh();
     await buildLance(uri, memorySource('words', words, d));
-    // Three pieces each, by turns.
-    const wide = Float32Array.from({ length: 9000 * 1000 }, (_, i) => ((i * 7919) % 1009) - 504);
+    // Many pieces each, by turns.
     const race = [1, 2].map((times) =>
-      buildLance(uri, memorySource('wide', times === 1 ? wide : wide.map((v) => v * times), 1000)),
+      buildLance(
+        uri,
+        memorySource(
+          'race',
+          words.map((v) => v * times),
+          d,
+        ),
+        { piece: 400 },
+      ),
     );
     const ends = await Promise.allSettled(race);
     for (const end of ends) if (end.status === 'rejected') expect(end.reason).toBeInstanceOf(EngineError);
     await using index = await openLance(uri);
-    if (ends.every((end) => end.status === 'rejected')) await expectSame(index, words, 300);
-    else {
-      const query = wide.slice(0, 1000);
-      const flat = await flatIndex(tensor([9000, 1000], wide)).search(query, 20);
-      const got = await index.search(query, 20);
-      const times = ends[1]?.status === 'fulfilled' && got.scores[0] === 2 * flat.scores[0]! ? 2 : 1;
-      expect(ends[times - 1]?.status).toBe('fulfilled');
-      expect(got.ids).toEqual(flat.ids);
-      expect(got.scores).toEqual(flat.scores.map((s) => s * times));
-    }
+    const { scores } = await index.search(queries, 1);
+    const flat = await flatIndex(tensor([n, d], words)).search(queries, 1);
+    const times = scores[0] === flat.scores[0] ? 1 : 2;
+    await expectSame(
+      index,
+      words.map((v) => v * times),
+      300,
+    );
+    if (times === 2) expect(ends[1]?.status).toBe('fulfilled');
+    expect(ends.filter((end) => end.status === 'fulfilled').length).toBeLessThan(2);
   });
 
   test('what is written to the table later is not read', async () => {

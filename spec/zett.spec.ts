@@ -7,9 +7,12 @@ import { readSafetensors } from '../src/core/formats/safetensors.ts';
 import { key } from '../src/core/key.ts';
 import { type AnyTensor, type Tensor, tensor } from '../src/core/tensor.ts';
 import { samOutConfig } from '../src/models/samOut/config.ts';
+import { sequenceNats } from '../src/models/samOut/evaluate.ts';
 import { initialParameters } from '../src/models/samOut/parameters.ts';
 import { baselineRows, contextVectors } from '../src/models/zett/baselines.ts';
+import { tablesOf } from '../src/models/zett/body.ts';
 import { hypernetConfig } from '../src/models/zett/config.ts';
+import { continueTraining } from '../src/models/zett/continue.ts';
 import {
   featureStatistics,
   freeze,
@@ -21,20 +24,14 @@ import {
 } from '../src/models/zett/model.ts';
 import { initialHypernet, listHypernet, mapHypernet, mapShapes } from '../src/models/zett/parameters.ts';
 import { sampleKey, TokenizerSampler, UnigramEncoder } from '../src/models/zett/sampler.ts';
-import {
-  anchoredScaling,
-  learningRate,
-  tablesOf,
-  ZettTrainer,
-  zettSchedule,
-} from '../src/models/zett/trainer.ts';
+import { anchoredScaling, learningRate, ZettTrainer, zettSchedule } from '../src/models/zett/trainer.ts';
 import { refBackend } from '../src/ref/backend.ts';
 import { noiseArray } from '../src/verify/case.ts';
 import { describeDevice } from './support/device.ts';
 
 // Plan: predictions, loss and gradients of every parameter against PyTorch, on both twins; batches are independent; the anchored
 // scaling moves predictions to the source's statistics; sampled vocabularies hold all bytes, follow their key and forget what left the
-// window; segmentation is the best by brute force; the warm-up lowers its loss and resumes bit for bit; baselines copy, mix
+// window; segmentation is the best by brute force; the warm-up lowers its loss and resumes bit for bit; training after a transfer moves what it should; baselines copy, mix
 // and fall back as they say.
 
 const { tensors: oracle } = readSafetensors(
@@ -274,6 +271,37 @@ describe('training', () => {
     const { parameters, state } = await first.state();
     using second = new ZettTrainer(refBackend, hyper, schedule, body, parameters, frozen, state);
     expect([...before, ...(await go(second, 3))]).toEqual(losses);
+  });
+
+  test('goes on after a transfer: the tables alone, or the layers too, from the same batches', async () => {
+    const body = { config: small, parameters: await initialParameters(refBackend, small, key(1)) };
+    const text = Int32Array.from({ length: 200 }, (_, i) => 4 + ((i * 3) % 16));
+    const nats: number[] = [];
+    const options = { shots: [0, 5, 20], lr: 0.02, batch: 4, length: 8, seed: 3 };
+    const go = (more = {}, look = async () => {}) =>
+      continueTraining(refBackend, body, text, { ...options, ...more }, look);
+    const steps: number[] = [];
+    const tables = await continueTraining(refBackend, body, text, options, async (model, n) => {
+      steps.push(n);
+      nats.push(await sequenceNats(model, text));
+    });
+    expect(steps).toEqual([0, 5, 20]);
+    expect(nats[1]!).toBeLessThan(nats[0]!);
+    expect(nats[2]!).toBeLessThan(0.9 * nats[1]!);
+    const bits = (t: Tensor) => [...t.data];
+    const { embedding, head, layers } = tables.parameters;
+    for (const [name, t] of Object.entries(body.parameters.layers[0]!))
+      expect(bits(layers[0]![name as 'w1']), name).toEqual(bits(t));
+    expect(bits(embedding)).not.toEqual(bits(body.parameters.embedding));
+    expect(bits(head!)).not.toEqual(bits(body.parameters.head!));
+    expect(bits((await go()).parameters.embedding)).toEqual(bits(embedding));
+    expect(bits((await go({ seed: 4 })).parameters.embedding)).not.toEqual(bits(embedding));
+    const whole = await go({ layers: true });
+    expect(bits(whole.parameters.layers[0]!.w1)).not.toEqual(bits(body.parameters.layers[0]!.w1));
+    await expect(go({ shots: [3, 3] })).rejects.toThrow(
+      'shots are 3, 3; they must be integers from 0 that ascend',
+    );
+    await expect(go({ length: 200 })).rejects.toThrow('has 200 tokens; a row takes 201');
   });
 
   test('baselines copy, mix, and fall back', async () => {

@@ -7,6 +7,7 @@ export { Tape, Var } from './core/autograd.ts';
 export type { Backend } from './core/backend.ts';
 export * from './core/errors.ts';
 export { type Contract, contracts, invoke, type Ops } from './core/ops/index.ts';
+export type { ListBalls } from './core/ops/lazyGumbelTopK.ts';
 export {
   type AnyTensor,
   type DType,
@@ -22,9 +23,11 @@ export { refBackend } from './ref/backend.ts';
 export { buildWords, type WordBuildOptions, type WordBuildReport } from './vocab/buildWords.ts';
 export type { EngineBuildOptions, EngineBuildReport, EngineIndex, EngineRows } from './vocab/engineIndex.ts';
 export { buildLance, type LanceOptions, openLance } from './vocab/lanceIndex.ts';
-export { type LazySample, type ListBalls, lazyGumbelTopK, listBalls } from './vocab/lazyGumbelTopK.ts';
 export { flatIndex, type MemoryIndex, memoryIndex } from './vocab/memoryIndex.ts';
+export { buildPostgres, openPostgres, type PostgresOptions } from './vocab/postgresIndex.ts';
 export { memorySource, openSource, type RowSource, type SourceSpec } from './vocab/rowSource.ts';
+export { type ShardAnswer, ShardMerge, shardOf } from './vocab/shards.ts';
+export { pgShards, type SqlConnection, type SqlLimits, type SqlShard } from './vocab/sqlShard.ts';
 export {
   type CachedSet,
   type CacheOptions,

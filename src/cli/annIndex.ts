@@ -5,8 +5,8 @@ export function indexCommand(): Command {
   const twin = () =>
     new Option('--twin <twin>', 'which implementation runs').choices(['ref', 'gpu']).default('ref');
   const build = new Command('build')
-    .description('Build an index of the vectors in a .fbin file')
-    .requiredOption('--vectors <file>', 'the vectors: .fbin, .npy, or .safetensors with one tensor')
+    .description('Build an index of the vectors in a file')
+    .requiredOption('--vectors <file>', 'the vectors: .fbin, .npy, .safetensors with one tensor, or .arrow')
     .option('--out <folder>', 'where the index goes; an older index there is replaced')
     .addOption(engineOption())
     .addOption(tableOption())
@@ -27,7 +27,7 @@ export function indexCommand(): Command {
     .option('--refine <n>', 'Lloyd iterations over all lists at the end')
     .option('--beam <n>', 'nodes of a level that each vector is tried with')
     .option('--seed <n>', 'decides every random choice', '0')
-    .option('--ids <file>', 'an id per vector: .ibin with one column, or .npy; default: 0, 1, 2, ...')
+    .option('--ids <file>', 'an id per vector: .ibin with one column, .npy, or .arrow; default: 0, 1, 2, ...')
     .addOption(twin())
     .option('--adapter <text>', 'part of the name of the GPU adapter to use')
     .option('--json', 'print what was built')
@@ -36,11 +36,11 @@ export function indexCommand(): Command {
       await buildIndex(options);
     });
   const search = new Command('search')
-    .description('Find the best vectors of an index for each query in a .fbin file')
+    .description('Find the best vectors of an index for each query in a file')
     .option('--index <folder>', 'an index that "index build" made')
     .addOption(engineOption())
     .addOption(tableOption())
-    .requiredOption('--queries <file>', 'the queries: .fbin, or .npy')
+    .requiredOption('--queries <file>', 'the queries: .fbin, .npy, .safetensors with one tensor, or .arrow')
     .requiredOption('--k <n>', 'how many per query')
     .requiredOption('--out <name>', 'results go to <name>.ibin (ids) and <name>.fbin (scores)')
     .option('--nprobe <n>', 'lists to look into')
@@ -74,7 +74,10 @@ export function indexCommand(): Command {
 
 /** Instead of a folder, a database. */
 function engineOption(): Option {
-  return new Option('--engine <where>', 'a database instead of a folder: lancedb:PATH');
+  return new Option(
+    '--engine <where>',
+    'a database instead of a folder: lancedb:PATH or postgres:URL,URL,...',
+  );
 }
 
 function tableOption(): Option {

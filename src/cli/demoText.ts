@@ -47,7 +47,7 @@ export function sampleCommand(): Command {
     .requiredOption('--model <folder>', 'a folder that demo text wrote')
     .requiredOption('--text <text>', 'what stands before [SUBVOCAB]')
     .option('--k <n>', 'how many words; default: as trained', integer(1))
-    .option('--exact', 'score all words instead of those that the index proposes')
+    .option('--exact', 'a sample from all words, exactly; with --best, the best of all')
     .option('--best', 'the best words instead of a Gumbel sample')
     .option('--seed <n>', 'the same seed draws the same words', integer(0), 0)
     .addOption(twin())

@@ -30,8 +30,13 @@ export function onlyEngine(op: string, { index }: { readonly index?: string }): 
 /** Open the vocabulary that `--engine` names. */
 export async function openEngine(op: string, engine: string, table?: string): Promise<EngineIndex> {
   const address = parseEngine(op, engine);
-  const { openLance } = await import('../vocab/lanceIndex.ts');
-  return await openLance(address.uri, table === undefined ? {} : { table });
+  const options = table === undefined ? {} : { table };
+  if (address.kind === 'lancedb') {
+    const { openLance } = await import('../vocab/lanceIndex.ts');
+    return await openLance(address.uri, options);
+  }
+  const { openPostgres } = await import('../vocab/postgresIndex.ts');
+  return await openPostgres(address.urls, options);
 }
 
 /** Build a vocabulary where `--engine` says. */
@@ -42,13 +47,24 @@ export async function buildEngine(
   options: EngineBuildOptions,
 ): Promise<EngineBuildReport> {
   const address = parseEngine(op, engine);
-  const { buildLance } = await import('../vocab/lanceIndex.ts');
-  return await buildLance(address.uri, source, options);
+  if (address.kind === 'lancedb') {
+    const { buildLance } = await import('../vocab/lanceIndex.ts');
+    return await buildLance(address.uri, source, options);
+  }
+  const { buildPostgres } = await import('../vocab/postgresIndex.ts');
+  return await buildPostgres(address.urls, source, options);
 }
 
+type Address =
+  | { readonly kind: 'lancedb'; readonly uri: string }
+  | { readonly kind: 'postgres'; readonly urls: readonly string[] };
+
 /** The message never repeats the address: it may hold a password. */
-function parseEngine(op: string, engine: string): { readonly kind: 'lancedb'; readonly uri: string } {
+function parseEngine(op: string, engine: string): Address {
   const [, kind, rest = ''] = /^([a-z]+):(.*)$/s.exec(engine) ?? [];
   if (kind === 'lancedb' && rest !== '') return { kind, uri: rest };
-  throw new ArgumentError(op, '--engine is none that is known; write lancedb:PATH');
+  // `postgres://...` alone is an address already.
+  if (kind === 'postgres' && rest !== '')
+    return { kind, urls: (rest.startsWith('//') ? engine : rest).split(',') };
+  throw new ArgumentError(op, '--engine is none that is known; write lancedb:PATH or postgres:URL,URL,...');
 }

@@ -10,6 +10,10 @@ export function verifyCommand(): Command {
     .option('--report <file>', 'write the report as JSON to a file')
     .option('--html <file>', 'write the report as one self-contained page')
     .option('--plot <file>', 'write the plot of achieved against roof as SVG')
+    .option(
+      '--text <file...>',
+      'also train SUBVOCAB on these texts for 15 seconds and compare it; of several, the last is another domain',
+    )
     .action(async (ops, options) => {
       const { verify } = await import('./actions/verify.ts');
       await verify(ops, options);

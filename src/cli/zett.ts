@@ -6,6 +6,10 @@ export function zettCommand(): Command {
     new Option('--twin <twin>', 'which implementation runs').choices(['ref', 'gpu']).default('gpu');
   const adapter = () => new Option('--adapter <text>', 'part of the name of the GPU adapter to use');
   const model = ['--model <folder>', 'a folder that samout train wrote: the source'] as const;
+  const language = [
+    '--language <name>',
+    'which of its languages the tokens are of: name or number; only for one trained with --languages',
+  ] as const;
   return new Command('zett')
     .description('give a model another tokenizer without training the model again')
     .addCommand(
@@ -13,10 +17,14 @@ export function zettCommand(): Command {
         .description(
           "train a hypernetwork that predicts a model's embeddings for any vocabulary; Ctrl-C leaves a checkpoint",
         )
-        .requiredOption(...model)
+        .requiredOption('--model <folder>', 'a folder that samout train or demo text wrote: the source')
         .requiredOption(
           '--text <file...>',
           'text files, UTF-8: tokenizers are sampled from them, and the loss is theirs',
+        )
+        .option(
+          '--languages',
+          'each text file is a language of its own, named after it; tokens are marked with it',
         )
         .requiredOption('--out <folder>', 'where the hypernetwork, its metrics and its curve go')
         .option('--resume', 'continue the run in --out, with its settings')
@@ -54,13 +62,20 @@ export function zettCommand(): Command {
         .requiredOption('--tokenizer <file>', 'a tokenizer.json')
         .requiredOption('--out <folder>', 'where the new model goes; samout generate and eval take it')
         .option('--hypernet <folder>', 'a folder that zett train wrote')
+        .option(...language)
         .addOption(
           new Option('--method <name>', 'how rows are made')
             .choices(['hypernet', 'fvt', 'focus', 'lexical', 'random'])
             .default('hypernet'),
         )
         .option('--context <file>', 'text that focus takes its vectors from')
-        .option('--seed <n>', 'of random rows', integer(0), 0)
+        .option('--shots <n>', 'go on training under the new tokenizer for this many steps', integer(1))
+        .option('--shots-text <file...>', 'the text for these steps')
+        .option('--shots-layers', 'train the layers in them, too, not only the tables')
+        .option('--shots-lr <x>', 'learning rate of these steps', number(0), 0.001)
+        .option('--batch <n>', 'rows of text per step', integer(1), 16)
+        .option('--length <n>', 'predicted positions per row', integer(1), 64)
+        .option('--seed <n>', 'of random rows and of batches', integer(0), 0)
         .addOption(twin())
         .addOption(adapter())
         .action(async (options) => (await import('./actions/zettUse.ts')).transferModel(options)),
@@ -74,12 +89,40 @@ export function zettCommand(): Command {
         .requiredOption('--tokenizer <file...>', 'one tokenizer.json or several')
         .requiredOption('--text <file>', 'what to measure on')
         .option('--hypernet <folder...>', 'folders that zett train wrote, such as one per seed')
+        .option(...language)
         .option('--context <file>', 'text that focus takes its vectors from; without it, focus is left out')
         .option('--seeds <n>', 'draws of the random rows', integer(1), 3)
+        .option('--shots <list>', 'measure again after training so many steps on, such as 50,200', integers)
+        .option('--shots-text <file...>', 'the text for these steps')
+        .option('--shots-layers', 'train the layers in them, too, not only the tables')
+        .option('--shots-lr <x>', 'learning rate of these steps', number(0), 0.001)
+        .option('--batch <n>', 'rows of text per step', integer(1), 16)
+        .option('--length <n>', 'predicted positions per row', integer(1), 64)
         .addOption(twin())
         .addOption(adapter())
         .option('--json', 'print JSON')
         .action(async (options) => (await import('./actions/zettUse.ts')).evaluateTransfer(options)),
+    )
+    .addCommand(
+      new Command('add')
+        .description('add words to a SUBVOCAB model by their text alone; subvocab sample then finds them')
+        .requiredOption('--model <folder>', 'a folder that demo text wrote')
+        .requiredOption(
+          '--words <file>',
+          'one word or phrase per line, as it stands in text: inside of a sentence it begins with its space',
+        )
+        .requiredOption('--out <folder>', 'where the model with more words goes')
+        .option('--hypernet <folder>', 'a folder that zett train wrote for this model')
+        .option(...language)
+        .addOption(
+          new Option('--method <name>', 'how rows are made')
+            .choices(['hypernet', 'fvt', 'random'])
+            .default('hypernet'),
+        )
+        .option('--seed <n>', 'of random rows', integer(0), 0)
+        .addOption(twin())
+        .addOption(adapter())
+        .action(async (options) => (await import('./actions/zettAdd.ts')).addToModel(options)),
     );
 }
 
@@ -92,6 +135,11 @@ function integer(least: number): (text: string) => number {
     }
     return value;
   };
+}
+
+/** An option that is a list of integers, as 50,200. */
+function integers(text: string): number[] {
+  return text.split(',').map(integer(1));
 }
 
 /** An option that is a finite number of at least `least`. */

@@ -90,7 +90,12 @@ export class Tape<T extends AnyTensor> implements Disposable {
    * @param dy the gradient of y; it stays the caller's
    */
   pullback(y: Var<T>, parameters: readonly Var<T>[], dy: T): T[] {
-    const gradients = new Map<Var<T>, T>([[y, dy]]);
+    return this.pullbackAll([[y, dy]], parameters);
+  }
+
+  /** The same for the sum over several results, in one walk. @param results pairs of y and dy, each y once */
+  pullbackAll(results: readonly (readonly [y: Var<T>, dy: T])[], parameters: readonly Var<T>[]): T[] {
+    const gradients = new Map<Var<T>, T>(results);
     for (let i = this.#nodes.length - 1; i >= 0; i--) this.#reverse(this.#nodes[i]!, gradients);
     const result = parameters.map((p) => gradients.get(p) ?? this.#backend.zeros(p.dtype, p.shape));
     for (const t of result) this.#owned.delete(t);

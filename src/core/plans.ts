@@ -23,6 +23,7 @@ import { planInclusionLoss, planInclusionLossBackward } from './ops/inclusionLos
 import type { Ops } from './ops/index.ts';
 import { planKMeans } from './ops/kMeans.ts';
 import { planLayerNorm, planLayerNormBackward } from './ops/layerNorm.ts';
+import { planLazyGumbelTopK, planLazyGumbelTopKBalls } from './ops/lazyGumbelTopK.ts';
 import { planLerp, planLerpBackward } from './ops/lerp.ts';
 import { planLocalIds } from './ops/localIds.ts';
 import { planMaskBySubVocab, planMaskBySubVocabBackward } from './ops/maskBySubVocab.ts';
@@ -51,7 +52,7 @@ import type { AnyTensor } from './tensor.ts';
  * A program that takes calls from elsewhere, as the command line does, refuses bad ones with this before it starts.
  */
 export const plans: {
-  readonly [Name in keyof Ops<AnyTensor>]: (...args: Parameters<Ops<AnyTensor>[Name]>) => unknown;
+  readonly [Name in keyof Ops<AnyTensor>]: (...args: Parameters<Ops<AnyTensor>[Name]>) => object;
 } = {
   add: planAdd,
   addBackward: planAddBackward,
@@ -76,6 +77,8 @@ export const plans: {
   hierarchicalAnn: planHierarchicalAnn,
   hierarchicalAnnAdd: planAnnAdd,
   hierarchicalAnnSearch: planAnnSearch,
+  lazyGumbelTopK: planLazyGumbelTopK,
+  lazyGumbelTopKBalls: planLazyGumbelTopKBalls,
   kMeans: planKMeans,
   matmul: planMatmul,
   matmulBackward: planMatmulBackward,

@@ -7,13 +7,13 @@ import {
 import { type Outputs, outputs } from '../core/tensor.ts';
 import { inverseNorms, padded, type Rows, rowWindows } from './lib/rows.ts';
 import { emptyOne, groupsFor, lanes, scan } from './lib/sort.ts';
-import type { Gpu } from './runtime/gpu.ts';
+import type { Binding, Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
 import { topK } from './topK.ts';
 
 const file = 'hierarchicalAnn.wgsl';
 /** Queries whose bits fit into one mask. */
-const batch = 32;
+export const batch = 32;
 
 type Plan = AnnSearchPlan<GpuTensor>;
 
@@ -56,7 +56,7 @@ function paramsOf(gpu: Gpu, p: Params): number[] {
 }
 
 /** Which queries of a batch have opened each parent, and where its children start. */
-interface Open {
+export interface Open {
   readonly masks: GpuTensor;
   readonly starts: GpuTensor;
   readonly parents: number;
@@ -129,7 +129,8 @@ export function hierarchicalAnnSearch(
   });
 }
 
-function root(gpu: Gpu, length: number, queries: number): Open {
+/** The top of a tree, or the only list: one parent of everything, open for every query. */
+export function root(gpu: Gpu, length: number, queries: number): Open {
   const starts = gpu.empty('u32', [2]);
   const masks = gpu.empty('u32', [1]);
   const params = paramsOf(gpu, { length, queries });
@@ -151,46 +152,17 @@ function score(
   const { constants } = lanes(gpu);
   const length = rows.rows;
   const dense = gpu.empty('f32', [size, length]);
-  // Written four at a time; a buffer is a whole number of vec4.
-  const quads = Math.ceil((size * length) / 4);
-  const each = gpu.family === 'gpu' ? 1 : 64;
-  gpu.dispatch({
-    file,
-    entry: 'annAbsent',
-    constants: { ...constants, BLOCK: each },
-    params: paramsOf(gpu, { length: quads }),
-    writes: [{ tensor: dense, offset: 0, length: quads * 4 }],
-    groups: groupsFor(gpu, Math.ceil(quads / each)),
-  });
+  fillAbsent(gpu, dense);
   const shared = { parents: open.parents, length, width: rows.width, queries: size, base };
-  const blockConstants = { ...constants, BLOCK: 64 };
-  const blocks = gpu.empty('u32', [open.parents + 1]);
-  gpu.dispatch({
-    file,
-    entry: 'annBlocks',
-    constants: blockConstants,
-    params: paramsOf(gpu, shared),
-    reads: [open.starts, open.masks],
-    writes: [blocks],
-    groups: groupsFor(gpu, open.parents + 1),
-  });
-  scan(gpu, blocks);
-  const grid = gpu.empty('u32', [3]);
-  gpu.dispatch({
-    file,
-    entry: 'annSize',
-    params: paramsOf(gpu, shared),
-    reads: [blocks],
-    writes: [grid],
-    groups: [1],
-  });
+  const { blocks, grid } = blocksOf(gpu, open.starts, open.masks, open.parents);
   const one = emptyOne(gpu);
   for (const { first, count, binding } of rowWindows(gpu, rows)) {
     gpu.dispatch({
       file,
       entry: 'annScores',
       constants: {
-        ...blockConstants,
+        ...constants,
+        BLOCK: blockSize,
         DISTANCE: metric === 'l2' ? 1 : 0,
         RANKED: ranks ? 1 : 0,
         SCALED: scales ? 1 : 0,
@@ -202,6 +174,57 @@ function score(
     });
   }
   return dense;
+}
+
+/** Write "not scored" everywhere. */
+export function fillAbsent(gpu: Gpu, dense: GpuTensor): void {
+  // Written four at a time; a buffer is a whole number of vec4.
+  const quads = Math.ceil(dense.size / 4);
+  const each = gpu.family === 'gpu' ? 1 : 64;
+  gpu.dispatch({
+    file,
+    entry: 'annAbsent',
+    constants: { ...lanes(gpu).constants, BLOCK: each },
+    params: paramsOf(gpu, { length: quads }),
+    writes: [{ tensor: dense, offset: 0, length: quads * 4 }],
+    groups: groupsFor(gpu, Math.ceil(quads / each)),
+  });
+}
+
+/** Rows per block of a list. */
+export const blockSize = 64;
+
+/**
+ * Where the blocks of rows below each parent with a mask start, u32 [parents + 1], and how many workgroups own one block each, to
+ * be dispatched indirectly.
+ */
+export function blocksOf(
+  gpu: Gpu,
+  starts: GpuTensor,
+  masks: Binding,
+  parents: number,
+): { blocks: GpuTensor; grid: GpuTensor } {
+  const blocks = gpu.empty('u32', [parents + 1]);
+  gpu.dispatch({
+    file,
+    entry: 'annBlocks',
+    constants: { ...lanes(gpu).constants, BLOCK: blockSize },
+    params: paramsOf(gpu, { parents }),
+    reads: [starts, masks],
+    writes: [blocks],
+    groups: groupsFor(gpu, parents + 1),
+  });
+  scan(gpu, blocks);
+  const grid = gpu.empty('u32', [3]);
+  gpu.dispatch({
+    file,
+    entry: 'annSize',
+    params: paramsOf(gpu, { parents }),
+    reads: [blocks],
+    writes: [grid],
+    groups: [1],
+  });
+  return { blocks, grid };
 }
 
 /** Open the best nodes of a level, as many as the plan wants. */

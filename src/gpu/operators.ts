@@ -24,6 +24,7 @@ import { identityLoss, identityLossBackward } from './identityLoss.ts';
 import { inclusionLoss, inclusionLossBackward } from './inclusionLoss.ts';
 import { kMeans } from './kMeans.ts';
 import { layerNorm, layerNormBackward } from './layerNorm.ts';
+import { lazyGumbelTopK, lazyGumbelTopKBalls } from './lazyGumbelTopK.ts';
 import { lerp, lerpBackward } from './lerp.ts';
 import { localIds } from './localIds.ts';
 import { maskBySubVocab, maskBySubVocabBackward } from './maskBySubVocab.ts';
@@ -79,6 +80,9 @@ export function createOps(gpu: Gpu): Ops<GpuTensor> {
     hierarchicalAnnAdd: (index, newVectors, options) => hierarchicalAnnAdd(gpu, index, newVectors, options),
     hierarchicalAnnSearch: (index, queries, k, options) =>
       hierarchicalAnnSearch(gpu, index, queries, k, options),
+    lazyGumbelTopK: (index, balls, queries, k, options) =>
+      lazyGumbelTopK(gpu, index, balls, queries, k, options),
+    lazyGumbelTopKBalls: (index) => lazyGumbelTopKBalls(gpu, index),
     kMeans: (points, k, options) => kMeans(gpu, points, k, options),
     matmul: (a, b, options) => matmul(gpu, a, b, options),
     matmulBackward: (dy, a, b, options) => matmulBackward(gpu, dy, a, b, options),

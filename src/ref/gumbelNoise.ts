@@ -67,10 +67,10 @@ export function gumbelOf(first: number, second: number): number {
 }
 
 /** log(2) in units of 2^-25. */
-const ln2 = 23258160;
+export const ln2 = 23258160;
 
 /** Units of 2^-32 to units of 2^-25. */
-function rounded(x: number): number {
+export function rounded(x: number): number {
   return (x + 64) >>> 7;
 }
 
@@ -83,7 +83,7 @@ const factors = [1741459379, 958394255, 505874286, 260380768, 132163268, 6658997
  * Briggs' method: multiply m by every factor 1 + 2^-i that keeps it below 1, which takes a shift and an addition, and
  * add up the logarithms of these factors. What remains is 1 - t with t < 2^-6, and -log(1 - t) = t + t^2/2 + t^3/3 + ...
  */
-function negLog(m: number): number {
+export function negLog(m: number): number {
   let log = 0;
   for (let i = 1; i <= factors.length; i++) {
     const larger = m + (m >>> i);

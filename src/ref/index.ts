@@ -23,6 +23,8 @@ export { identityLoss, identityLossBackward } from './identityLoss.ts';
 export { inclusionLoss, inclusionLossBackward } from './inclusionLoss.ts';
 export { kMeans } from './kMeans.ts';
 export { layerNorm, layerNormBackward } from './layerNorm.ts';
+export { sampleByBounds, sampleByHeap, sampleByShift } from './lazyGumbelSchemes.ts';
+export { lazyGumbelTopK, lazyGumbelTopKBalls } from './lazyGumbelTopK.ts';
 export { lerp, lerpBackward } from './lerp.ts';
 export { localIds } from './localIds.ts';
 export { maskBySubVocab, maskBySubVocabBackward } from './maskBySubVocab.ts';

@@ -18,6 +18,7 @@ import { cases as identityLoss } from './identityLoss.ts';
 import { cases as inclusionLoss } from './inclusionLoss.ts';
 import { cases as kMeans } from './kMeans.ts';
 import { cases as layerNorm } from './layerNorm.ts';
+import { cases as lazyGumbelTopK } from './lazyGumbelTopK.ts';
 import { cases as lerp } from './lerp.ts';
 import { cases as localIds } from './localIds.ts';
 import { cases as maskBySubVocab } from './maskBySubVocab.ts';
@@ -51,6 +52,7 @@ export const cases: readonly Case[] = [
   ...prefixMask,
   ...kMeans,
   ...hierarchicalAnn,
+  ...lazyGumbelTopK,
   ...matmul,
   ...gatedFfn,
   ...add,

@@ -79,7 +79,7 @@ export function ofRoof(row: Row, roof: Roof): { percent: number; roof: 'copy' | 
 }
 
 /** A page that needs nothing but itself: the adapter, the table, one plot of achieved against roof, and the data. */
-export async function reportHtml(report: Report): Promise<string> {
+export async function reportHtml(report: Report, section = ''): Promise<string> {
   const { adapter, machine, roof, rows, totals } = report;
   const facts: [string, string][] = [
     ['Adapter', `${adapter.name} (${adapter.description})`],
@@ -154,6 +154,7 @@ ${list ? `<ul>${list}</ul>` : ''}
 <dl>${facts.map(([k, v]) => `<dt>${k}</dt><dd>${escapeHtml(v)}</dd>`).join('')}</dl>
 <figure>${await roofPlot(report)}<figcaption>Achieved share of the roof measured in the same run.</figcaption></figure>
 <div class="scroll"><table><thead><tr>${heads.map((h) => `<th>${h}</th>`).join('')}</tr></thead><tbody>${body.join('\n')}</tbody></table></div>
+${section}
 <script type="application/json" id="report">${JSON.stringify(report).replaceAll('<', '\\u003c')}</script>
 </body></html>
 `;

@@ -28,6 +28,8 @@ export interface EngineBuildOptions {
   readonly lists?: number;
   /** An id per word, 0 to 2^31 - 1, all different; default 0, 1, 2, ... */
   readonly ids?: Int32Array;
+  /** Words that are read and sent at a time. Default: 65,536, or fewer that hold 2^22 numbers. */
+  readonly piece?: number;
   readonly onProgress?: (stage: 'check' | 'words' | 'index', done: number, of: number) => void;
 }
 
@@ -58,10 +60,11 @@ export function pieceOf(d: number): number {
 /** The source in pieces. */
 export function* pieces(
   source: RowSource,
+  piece: number = pieceOf(source.d),
 ): Iterable<{ first: number; count: number; vectors: Float32Array }> {
   const { n, d } = source;
   for (let first = 0; first < n; ) {
-    const count = Math.min(pieceOf(d), n - first);
+    const count = Math.min(piece, n - first);
     const vectors = new Float32Array(count * d);
     source.fill(first, count, vectors);
     yield { first, count, vectors };
@@ -77,10 +80,12 @@ export function* pieces(
 export function checkBuild(
   op: string,
   source: RowSource,
-  { ids, onProgress }: EngineBuildOptions,
+  { ids, piece = 1, onProgress }: EngineBuildOptions,
 ): { longest: number } {
   const { n, d } = source;
   if (n === 0 || d === 0) throw new ArgumentError(op, `there are no vectors: ${n} of ${d} elements`);
+  if (!Number.isInteger(piece) || piece < 1)
+    throw new ArgumentError(op, `piece is ${piece}; it must be an integer from 1 on`);
   if (ids !== undefined) {
     if (ids.length !== n) throw new ArgumentError(op, `there are ${ids.length} ids for ${n} vectors`);
     const sorted = ids.slice().sort();

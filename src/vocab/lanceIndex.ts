@@ -232,7 +232,7 @@ export async function buildLance(
   const db = await connect(uri, options);
   let table: LanceModule.Table | undefined;
   try {
-    for (const { first, count, vectors } of pieces(source)) {
+    for (const { first, count, vectors } of pieces(source, options.piece)) {
       const ids =
         options.ids?.slice(first, first + count) ?? Int32Array.from({ length: count }, (_, i) => first + i);
       const data = arrowTable(arrow, ids, vectors, d, meta);

@@ -2,6 +2,7 @@ import { existsSync, realpathSync } from 'node:fs';
 import { ArgumentError, DeviceLostError, GpuError, UnsupportedError } from '../../core/errors.ts';
 import { requireFinite } from '../../core/finite.ts';
 import { checkAnnFolder, readAnnFolder, writeAnnFolder } from '../../core/formats/annFolder.ts';
+import { readArrow } from '../../core/formats/arrow.ts';
 import { binChunks, openBin } from '../../core/formats/fbin.ts';
 import { checkOutputs, openFile, writeFiles } from '../../core/formats/files.ts';
 import { readNpy } from '../../core/formats/npy.ts';
@@ -336,14 +337,16 @@ function integers<N extends string>(
   return found;
 }
 
-/** Rows from a .fbin, .ibin, .npy or .safetensors file. */
+/** Rows from a .fbin, .ibin, .npy, .safetensors or Arrow file. */
 function readRows(op: string, path: string, kind: 'fbin' | 'ibin'): Tensor {
   using source = openFile(op, path);
   const t = path.endsWith('.npy')
     ? readNpy(source)
     : path.endsWith('.safetensors')
       ? onlyTensor(op, path, source)
-      : openBin(source, kind).read();
+      : /\.(arrow|feather|ipc)$/.test(path)
+        ? readArrow(source, kind === 'fbin' ? 'vectors' : 'ids')
+        : openBin(source, kind).read();
   return convert(op, path, t, [kind === 'fbin' ? 'f32' : 'i32']);
 }
 

@@ -1,13 +1,19 @@
 import type { StepReport } from '../../models/subVocab/trainer.ts';
 import { chart, escapeHtml, page } from './figures.ts';
 
+/** The sets of words that are compared: drawn for the text, the most frequent ones, all. */
+export type Kind = 'dynamic' | 'static' | 'full';
+
 /** What one split gave. */
 export interface SplitFigures {
   readonly name: string;
   readonly predictions: number;
   /** Share of the targets that are in the sub-vocabulary. */
   readonly coverage: { readonly dynamic: number; readonly static: number };
-  readonly bitsPerByte: { readonly dynamic: number; readonly static: number; readonly full: number };
+  /** A share goes to what the text has said, fitted for each kind on text of the training. */
+  readonly bitsPerByte: Readonly<Record<Kind, number>>;
+  /** The same without that share. */
+  readonly withoutCache: Readonly<Record<Kind, number>>;
   /** Coverage by the number of words, exact. */
   readonly curve: readonly { readonly k: number; readonly dynamic: number; readonly static: number }[];
 }
@@ -29,6 +35,11 @@ export interface DemoFigures {
 
 /** The report as one page that needs nothing but itself. */
 export async function demoReport(figures: DemoFigures): Promise<string> {
+  return page('subvocab demo text', await demoSections(figures));
+}
+
+/** The body of the report, which other pages can hold too. */
+export async function demoSections(figures: DemoFigures): Promise<string> {
   const { splits, steps, words, k, trainedOn, sentence } = figures;
   const size = { width: 620, height: 220 };
   const training = await chart({
@@ -95,15 +106,14 @@ export async function demoReport(figures: DemoFigures): Promise<string> {
     drawn ? `<b>${escapeHtml(text)}</b>` : `<s>${escapeHtml(text)}</s>`,
   );
   const data = JSON.stringify(figures).replaceAll('<', '\\u003c');
-  return page(
-    'subvocab demo text',
-    `<h1>SUBVOCAB on text</h1>
+  return `<h1>SUBVOCAB on text</h1>
 <p>${words} words and phrases of up to five words, ${trainedOn} of them to train on, ${steps.length} steps; ${k} words per sub-vocabulary.</p>
 <h2>Held-out text</h2>
 <table><tr><th>split</th><th class="n">targets</th><th class="n">covered, dynamic</th><th class="n">most frequent</th><th class="n">bits/byte, dynamic</th><th class="n">most frequent</th><th class="n">all words</th></tr>
 ${table.join('\n')}</table>
 <p>Dynamic: the words of the text before, then those that the query scores highest, ${k} in all. Most frequent: the ${k} words that training text has most. Both give a share
-of the probability, as large as what they miss on training text, to all words outside alike.</p>
+of the probability, as large as what they miss on training text, to all words outside alike; and each of the three gives a share, fitted
+on training text, to those of its words that the text before has said.</p>
 ${coverage}
 <h2>A sample</h2>
 <p>After <i>${escapeHtml(sentence.context)}</i> the sampler draws, best first:</p>
@@ -112,6 +122,24 @@ ${following === undefined ? '' : `<p>What follows there, drawn in bold, missed s
 <h2>Training</h2>
 ${loss}
 ${training}
-<script type="application/json" id="figures">${data}</script>`,
-  );
+<script type="application/json" id="figures">${data}</script>`;
+}
+
+/** The figures for a terminal. */
+export function tellDemo({ splits, k, sentence }: DemoFigures): string {
+  const percent = (v: number): string => `${(100 * v).toFixed(1)} %`.padStart(8);
+  const rows = splits.map(({ name, coverage, bitsPerByte: b }) => {
+    const bits = [b.dynamic, b.static, b.full].map((v) => v.toFixed(3).padStart(6)).join('  ');
+    return `${name.padEnd(16)}  ${percent(coverage.dynamic)} ${percent(coverage.static)}    ${bits}`;
+  });
+  return [
+    `${'split'.padEnd(16)}  targets covered        bits per byte`,
+    `${''.padEnd(16)}  dynamic    static    dynamic  static   full    (${k} words; full: all)`,
+    ...rows,
+    `after ${JSON.stringify(sentence.context)}:`,
+    sentence.words
+      .slice(0, 24)
+      .map(({ text }) => JSON.stringify(text))
+      .join(' '),
+  ].join('\n');
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FileError, FormatError } from '../../core/errors.ts';
 import { type OutputFile, openFile } from '../../core/formats/files.ts';
@@ -36,6 +36,14 @@ export function subVocabFiles(folder: string, { config, parameters, table }: Sto
     },
     { path: join(folder, 'words.json'), chunks: [JSON.stringify(table)] },
   ];
+}
+
+/** Whether a folder holds a model that `demo text` wrote. A folder that cannot be read does not. */
+export function holdsSubVocab(folder: string): boolean {
+  const path = join(folder, 'model.safetensors');
+  if (!existsSync(path)) return false;
+  using file = openFile('subvocab', path);
+  return readSafetensors(file).metadata.get('format') === format;
 }
 
 /** Read a folder that `demo text` wrote. @throws FileError, FormatError */

@@ -7,6 +7,9 @@ import { achieved, describeRun, ms, ofRoof, type Report, reportHtml, roofPlot } 
 import { type Row, runCase } from '../../verify/run.ts';
 import { exitCode, print, progress, say } from '../frame.ts';
 import { contractOf } from '../names.ts';
+import { type DemoFigures, demoSections, tellDemo } from './demoTextReport.ts';
+import { type DemoSettings, prepareDemo, runDemo } from './subVocabDemo.ts';
+import { readText } from './texts.ts';
 
 export interface VerifyOptions {
   readonly adapter?: string;
@@ -14,7 +17,25 @@ export interface VerifyOptions {
   readonly html?: string;
   readonly report?: string;
   readonly plot?: string;
+  readonly text?: readonly string[];
 }
+
+/** What verify writes: the comparison of the twins, and with --text the figures of SUBVOCAB. */
+interface FullReport extends Report {
+  readonly demo?: DemoFigures;
+}
+
+/** A demo that fits beside the comparison of all operators. */
+const demoSettings: DemoSettings = {
+  k: 256,
+  words: 20_000,
+  steps: 1000,
+  seconds: 15,
+  batch: 8,
+  width: 32,
+  layers: 1,
+  seed: 0,
+};
 
 /** Run every operator on both twins on this machine's adapter, compare, and show how fast it was. */
 export async function verify(ops: readonly string[], options: VerifyOptions): Promise<void> {
@@ -22,6 +43,8 @@ export async function verify(ops: readonly string[], options: VerifyOptions): Pr
   const outputs = [options.report, options.html, options.plot].filter((path) => path !== undefined);
   // Minutes of work must not end at a folder that is not there.
   checkOutputs('verify', outputs);
+  const texts = options.text?.map((file) => ({ file, text: readText('verify', file).text }));
+  const prepared = texts && prepareDemo('verify', texts, demoSettings);
   // A forward operator's name also stands for its backward operator.
   const chosen = cases.filter(
     (c) => ops.length === 0 || ops.some((op) => c.op === op || c.op === `${op}Backward`),
@@ -39,9 +62,15 @@ export async function verify(ops: readonly string[], options: VerifyOptions): Pr
     line.show(`${i + 1} of ${chosen.length}: ${c.op} ${c.shape}`);
     rows.push(await runCase(gpu, c, arithmetic.roundsToNearest));
   }
+  const demo =
+    prepared &&
+    (await runDemo(gpu, prepared, demoSettings, {
+      step: ({ loss }, done, seconds) =>
+        line.show(`SUBVOCAB on text: step ${done}  loss ${loss.toFixed(3)}  ${seconds.toFixed(0)} s left`),
+    }));
   line.clear();
   const count = (v: Row['verdict']): number => rows.filter((r) => r.verdict === v).length;
-  const report: Report = {
+  const report: FullReport = {
     format: 'subvocab-report',
     version: 1,
     date: new Date().toISOString(),
@@ -49,13 +78,18 @@ export async function verify(ops: readonly string[], options: VerifyOptions): Pr
     roof,
     arithmetic,
     rows,
+    ...(demo?.figures === undefined ? {} : { demo: demo.figures }),
     totals: { passed: count('PASS'), suspect: count('SUSPECT'), failed: count('FAIL') },
     seconds: (performance.now() - started) / 1000,
   };
   const files = [];
   if (options.report !== undefined)
     files.push({ path: options.report, chunks: [`${JSON.stringify(report, null, 1)}\n`] });
-  if (options.html !== undefined) files.push({ path: options.html, chunks: [await reportHtml(report)] });
+  if (options.html !== undefined)
+    files.push({
+      path: options.html,
+      chunks: [await reportHtml(report, demo?.figures && (await demoSections(demo.figures)))],
+    });
   if (options.plot !== undefined) files.push({ path: options.plot, chunks: [await roofPlot(report)] });
   print(options.json ? JSON.stringify(report) : table(report));
   await writeFiles('verify', files);
@@ -64,7 +98,7 @@ export async function verify(ops: readonly string[], options: VerifyOptions): Pr
 }
 
 /** The table for a terminal, and what is behind each row that did not pass. */
-function table({ rows, roof, totals, seconds }: Report): string {
+function table({ rows, roof, totals, seconds, demo }: FullReport): string {
   const head = [
     'operator',
     'case',
@@ -116,6 +150,7 @@ function table({ rows, roof, totals, seconds }: Report): string {
     '',
     ...bad,
     `worst: error in units of its bound. Roof of this run: copy ${roof.copyGBs.toFixed(1)} GB/s, multiply-add ${roof.fmaGFlops.toFixed(1)} GFLOP/s${clock}`,
+    ...(demo === undefined ? [] : ['', `SUBVOCAB on text, ${demo.steps.length} steps`, tellDemo(demo), '']),
     `${totals.passed} passed, ${totals.suspect} suspect, ${totals.failed} failed in ${seconds.toFixed(1)} s`,
   ].join('\n');
 }

@@ -100,7 +100,8 @@ export interface HierarchicalAnnOps<T extends AnyTensor> {
 const f32 = ['f32'] as const;
 const i32 = ['i32'] as const;
 
-const indexFields: readonly TensorField[] = [
+/** The tensors of an index, as inputs of whoever searches it. */
+export const annFields: readonly TensorField[] = [
   { name: 'vectors', dtypes: f32, shape: '[n, d]', about: 'list after list; cosine: scaled to length 1' },
   { name: 'order', dtypes: i32, shape: '[n]', about: 'the row of each vector; rows count by ascending id' },
   { name: 'ids', dtypes: i32, shape: '[n]', about: 'the id of each row, ascending' },
@@ -117,8 +118,12 @@ const indexFields: readonly TensorField[] = [
     optional: true,
   },
 ];
-const indexNames = indexFields.map((f) => f.name);
-const index = { record: 'index', of: indexNames };
+const indexNames: readonly string[] = annFields.map((f) => f.name);
+/** They travel together in one record. */
+export const annRecord: { readonly record: string; readonly of: readonly string[] } = {
+  record: 'index',
+  of: indexNames,
+};
 
 const metricOption: OptionField = {
   name: 'metric',
@@ -175,7 +180,7 @@ export const hierarchicalAnnContract: Contract = {
     beamOption,
     { name: 'key', type: 'key', about: 'decides every random choice; default key(0)' },
   ],
-  outputs: indexFields,
+  outputs: annFields,
   accuracy: 'each vector is in its best list, or in one within the error bound of two scores of it',
   edge: 'ties take the lowest list; ip and cosine cluster directions, l2 clusters points; n = 0: an empty flat index',
   source:
@@ -186,9 +191,9 @@ export const hierarchicalAnnAddContract: Contract = {
   name: 'hierarchicalAnnAdd',
   summary: 'Add vectors to the lists of an index; the result is a new index.',
   formula: 'each new vector goes to the list with the best centroid among those below its beam best nodes',
-  params: [index, 'newVectors'],
+  params: [annRecord, 'newVectors'],
   inputs: [
-    ...indexFields,
+    ...annFields,
     { name: 'newVectors', dtypes: f32, shape: '[m, d]', about: 'one vector per row; finite' },
     {
       name: 'newIds',
@@ -199,7 +204,7 @@ export const hierarchicalAnnAddContract: Contract = {
     },
   ],
   options: [metricOption, beamOption],
-  outputs: indexFields,
+  outputs: annFields,
   accuracy: 'each vector is in its best list, or in one within the error bound of two scores of it',
   edge: 'the centroids stay as they are, also when the new vectors lie elsewhere',
   source: 'see hierarchicalAnn',
@@ -210,9 +215,9 @@ export const hierarchicalAnnSearchContract: Contract = {
   summary: 'The k best vectors of the probed lists, for each query.',
   formula:
     'scores = q . x, -|q - x|^2 or cos(q, x); the first k by (score descending, id ascending) among the vectors of the nprobe lists whose centroids score best',
-  params: [index, 'queries', 'k'],
+  params: [annRecord, 'queries', 'k'],
   inputs: [
-    ...indexFields,
+    ...annFields,
     { name: 'queries', dtypes: f32, shape: '[q, d]', about: 'one query per row; finite' },
   ],
   options: [

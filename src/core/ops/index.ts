@@ -39,6 +39,11 @@ import {
 } from './inclusionLoss.ts';
 import { type KMeansOps, kMeansContract } from './kMeans.ts';
 import { type LayerNormOps, layerNormBackwardContract, layerNormContract } from './layerNorm.ts';
+import {
+  type LazyGumbelTopKOps,
+  lazyGumbelTopKBallsContract,
+  lazyGumbelTopKContract,
+} from './lazyGumbelTopK.ts';
 import { type LerpOps, lerpBackwardContract, lerpContract } from './lerp.ts';
 import { type LocalIdsOps, localIdsContract } from './localIds.ts';
 import {
@@ -98,6 +103,7 @@ export interface Ops<T extends AnyTensor>
     HierarchicalAnnOps<T>,
     KMeansOps<T>,
     LayerNormOps<T>,
+    LazyGumbelTopKOps<T>,
     LerpOps<T>,
     MatmulOps<T>,
     MaxStateOps<T>,
@@ -170,6 +176,8 @@ export const contracts: readonly Contract[] = [
   hierarchicalAnnContract,
   hierarchicalAnnAddContract,
   hierarchicalAnnSearchContract,
+  lazyGumbelTopKContract,
+  lazyGumbelTopKBallsContract,
   scoreInt8Contract,
   layerNormContract,
   layerNormBackwardContract,

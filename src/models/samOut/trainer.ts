@@ -18,13 +18,15 @@ export interface TrainerOptions {
   readonly decoupled?: boolean;
   /** Clip the common norm of the gradients. Absent: no clipping */
   readonly maxNorm?: number;
+  /** Train the embedding and the head alone; the layers stay as they are. @defaultValue false */
+  readonly tablesOnly?: boolean;
   /** Targets of this id do not count. */
   readonly ignoreIndex?: number;
   /** Needed by a model with dropout. Step i drops by foldIn(key, i), so a resumed run drops what an unbroken one would. */
   readonly key?: Key;
 }
 
-/** What an optimizer remembers, on the host: per parameter, in the order of `listParameters`. */
+/** What an optimizer remembers, on the host: per parameter that is trained, in the order of `listParameters`. */
 export interface TrainerState {
   readonly step: number;
   readonly m: readonly Tensor[];
@@ -54,7 +56,8 @@ export class SamOutTrainer<T extends AnyTensor> implements Disposable {
     this.model = model;
     this.options = options;
     const { backend } = model;
-    const parameters = listParameters(model.parameters);
+    const parameters: T[] = [];
+    mapParameters(model.parameters, (t, path) => this.#trains(path) && parameters.push(t));
     const bring = (kept: readonly Tensor[] | undefined): T[] =>
       parameters.map((p, i) =>
         kept === undefined ? backend.zeros('f32', p.shape) : backend.upload(kept[i]!),
@@ -78,7 +81,9 @@ export class SamOutTrainer<T extends AnyTensor> implements Disposable {
     using ids = backend.upload(inputs);
     using wanted = backend.upload(targets);
     using tape = new Tape(backend);
-    const taped = mapParameters(model.parameters, (t) => tape.parameter(t));
+    const taped = mapParameters(model.parameters, (t, path) =>
+      this.#trains(path) ? tape.parameter(t) : tape.constant(t),
+    );
     const { ignoreIndex, key } = this.options;
     const { loss, count, state } = samOutLoss(
       tape.ops,
@@ -92,7 +97,10 @@ export class SamOutTrainer<T extends AnyTensor> implements Disposable {
       },
     );
     state[Symbol.dispose]();
-    const gradients = tape.backward(loss, listParameters(taped));
+    const gradients = tape.backward(
+      loss,
+      listParameters(taped).filter((v) => v.differentiable),
+    );
     const [value, counted] = await Promise.all([backend.read(loss.value), backend.read(count.value)]);
     if (!Number.isFinite(value.data[0])) {
       for (const g of gradients) g[Symbol.dispose]();
@@ -143,6 +151,10 @@ export class SamOutTrainer<T extends AnyTensor> implements Disposable {
     this.#v = [];
   }
 
+  #trains(path: string): boolean {
+    return !(this.options.tablesOnly ?? false) || !path.startsWith('layers.');
+  }
+
   #apply(gradients: readonly T[]): void {
     const { backend, parameters } = this.model;
     const { lr = 0.001, beta1, beta2, eps, weightDecay = 0, decoupled = false, maxNorm } = this.options;
@@ -158,7 +170,8 @@ export class SamOutTrainer<T extends AnyTensor> implements Disposable {
     };
     this.step++;
     let i = 0;
-    this.model.parameters = mapParameters(parameters, (param) => {
+    this.model.parameters = mapParameters(parameters, (param, path) => {
+      if (!this.#trains(path)) return param;
       const [m, v, gradient] = [this.#m[i]!, this.#v[i]!, gradients[i]!];
       const next = backend.ops.adamW(param, gradient, m, v, this.step, options);
       for (const t of [param, gradient, m, v]) t[Symbol.dispose]();

@@ -2,21 +2,36 @@ import { type AnyTensor, type Tensor, tensor } from '../../core/tensor.ts';
 import { queriesOf, type SubVocab } from './model.ts';
 import { contextWords, ignored, joined, segmentsOf } from './segments.ts';
 
+/** What a target costs within one set of words. */
+export interface Cost {
+  /** -log softmax over the set. */
+  readonly nats: number;
+  /** Whether the text before [SUBVOCAB] has said the target. */
+  readonly said: boolean;
+  /** How many words of the set it has said. */
+  readonly saidWords: number;
+}
+
 /** One predicted token: how good the sub-vocabulary was for it. */
 export interface Prediction {
   readonly target: number;
   /** How many words come before the target: those of the context, then those that the query scores higher. */
   readonly rank: number;
-  /** Nats of the target within the sub-vocabulary of k words, and within the static one; undefined where it is not inside. */
-  readonly inside?: number;
-  readonly insideStatic?: number;
+  /** Within the sub-vocabulary of k words, and within the static one; undefined where the target is not inside. */
+  readonly inside?: Cost;
+  readonly insideStatic?: Cost;
+  /** Within all words. */
+  readonly full: Cost;
 }
 
-/** What a split costs. */
-export interface SplitResult {
-  readonly predictions: readonly Prediction[];
-  /** Nats of all predictions together with a softmax over the whole vocabulary. */
-  readonly fullNats: number;
+/**
+ * Nats of a target where a share `again` of the probability goes to the words of the set that the text has said, all alike. What
+ * was said is likely to be said again, and a head that has seen a rare word a few times cannot know that (the cache of Grave,
+ * Joulin and Usunier, 2017, of words alone).
+ */
+export function natsOf({ nats, said, saidWords }: Cost, again: number): number {
+  if (saidWords === 0) return nats;
+  return -Math.log((1 - again) * Math.exp(-nats) + (said ? again / saidWords : 0));
 }
 
 /**
@@ -29,7 +44,7 @@ export async function evaluateRows<T extends AnyTensor>(
   tokens: Tensor,
   k: number,
   fixed: Int32Array,
-): Promise<SplitResult> {
+): Promise<Prediction[]> {
   const { backend, config } = model;
   const { ops } = backend;
   const seg = segmentsOf(tokens, config.subVocabId, [config.samOut.paddingIndex]);
@@ -65,28 +80,37 @@ export async function evaluateRows<T extends AnyTensor>(
   }
   using places = bring([count, longest], seg.places);
   using states = ops.gatherRows(features, places);
-  const nats = async (set: Int32Array, size: number): Promise<(number | undefined)[]> => {
+  const saidOf = Array.from({ length: count }, (_, r) => {
+    const row = Math.floor(seg.owners[r]! / seg.queries) * length;
+    return new Set(ids.subarray(row, row + seg.positions[seg.owners[r]!]!));
+  });
+  const costs = async (set: Int32Array, size: number): Promise<(Cost | undefined)[]> => {
     using own = bring([count, size], set);
     using made = ops.subVocabHead(states, model.table, own);
     const logits = (await backend.read(made)).data;
     return Array.from(seg.targets, (target, i) => {
-      const first = Math.floor(i / longest) * size;
+      const r = Math.floor(i / longest);
+      const first = r * size;
       const at = target === ignored ? -1 : set.subarray(first, first + size).indexOf(target);
       if (at < 0) return undefined;
-      const row = logits.subarray(i * size, (i + 1) * size);
       let top = -Infinity;
-      for (const v of row) top = Math.max(top, v);
+      for (let j = 0; j < size; j++) top = Math.max(top, logits[i * size + j]!);
       let sum = 0;
-      for (const v of row) sum += Math.exp(v - top);
-      return top + Math.log(sum) - row[at]!;
+      let saidWords = 0;
+      for (let j = 0; j < size; j++) {
+        sum += Math.exp(logits[i * size + j]! - top);
+        if (saidOf[r]!.has(set[first + j]!)) saidWords++;
+      }
+      const nats = top + Math.log(sum) - logits[i * size + at]!;
+      return { nats, said: saidOf[r]!.has(target), saidWords };
     });
   };
-  const inside = await nats(words, k);
-  const repeated = new Int32Array(count * fixed.length);
-  for (let r = 0; r < count; r++) repeated.set(fixed, r * fixed.length);
-  const insideStatic = await nats(repeated, fixed.length);
-  using targets = bring([count, longest], seg.targets);
-  using full = ops.crossEntropy(states, model.table, targets, { ignoreIndex: ignored });
+  const forAll = (own: Int32Array): Int32Array =>
+    Int32Array.from({ length: count * own.length }, (_, i) => own[i % own.length]!);
+  const every = model.allWords();
+  const inside = await costs(words, k);
+  const insideStatic = await costs(forAll(fixed), fixed.length);
+  const full = await costs(forAll(every), every.length);
   const predictions: Prediction[] = [];
   for (const [i, target] of seg.targets.entries()) {
     if (target === ignored) continue;
@@ -95,20 +119,48 @@ export async function evaluateRows<T extends AnyTensor>(
       rank: ranks[Math.floor(i / longest) * n + target]!,
       ...(inside[i] === undefined ? {} : { inside: inside[i] }),
       ...(insideStatic[i] === undefined ? {} : { insideStatic: insideStatic[i] }),
+      full: full[i]!,
     });
   }
-  return { predictions, fullNats: (await backend.read(full.loss)).data[0]! * predictions.length };
+  return predictions;
 }
 
-/** Nats of predictions where a share `miss` of the probability goes to the words outside, all alike. */
+/** What turns the logits of a set of words into a distribution over all words. */
+export interface Escape {
+  /** The share of the probability that goes to the words outside of the set, all alike. */
+  readonly miss: number;
+  /** How many these are. */
+  readonly outside: number;
+  /** The share of the rest that goes to the words of the set that the text has said, all alike. */
+  readonly again: number;
+}
+
+/** Nats of predictions within a set of words, and outside of it. */
 export function natsWithEscape(
-  predictions: readonly Prediction[],
-  inside: (p: Prediction) => number | undefined,
-  miss: number,
-  outside: number,
+  costs: readonly (Cost | undefined)[],
+  { miss, outside, again }: Escape,
 ): number {
-  return predictions.reduce((sum, p) => {
-    const own = inside(p);
-    return sum + (own === undefined ? Math.log(outside / miss) : own - Math.log(1 - miss));
-  }, 0);
+  return costs.reduce(
+    (sum, own) =>
+      sum + (own === undefined ? Math.log(outside / miss) : natsOf(own, again) - Math.log(1 - miss)),
+    0,
+  );
+}
+
+/**
+ * The shares that suit predictions on text of the training: how often the target was outside (no set that misses something may
+ * claim never to, so 1 is added), and the best hundredth up to a half for what is said again.
+ * @param outside how many words are not in the set; with 0 nothing is missed
+ */
+export function fitEscape(costs: readonly (Cost | undefined)[], outside: number): Escape {
+  const missed = costs.filter((own) => own === undefined).length;
+  const miss = outside === 0 ? 0 : (missed + 1) / (costs.length + 2);
+  let best: Escape = { miss, outside, again: 0 };
+  let least = natsWithEscape(costs, best);
+  for (let hundredths = 1; hundredths <= 50; hundredths++) {
+    const next = { miss, outside, again: hundredths / 100 };
+    const nats = natsWithEscape(costs, next);
+    if (nats < least) [best, least] = [next, nats];
+  }
+  return best;
 }

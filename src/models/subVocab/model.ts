@@ -175,6 +175,24 @@ export class SubVocab<T extends AnyTensor> implements Disposable {
     };
   }
 
+  /**
+   * Steps 3a and 3b at once, exactly: a Gumbel top-k sample of k words from the softmax over all words, for one query [1, d]. The
+   * index says which words need no score; `refreshIndex` first.
+   * @returns also how many words were scored
+   */
+  async sampleExactly(query: T, k: number, key: Key): Promise<Selection & { readonly scored: number }> {
+    const { ids, threshold, scored } = await this.index.sample(query, k, key);
+    const { words, scores } = await this.select(query, tensor([1, ids.length], ids), ids.length);
+    const scoreOf = new Map(Array.from(words, (id, i) => [id, scores[i]!]));
+    const ordered = Float32Array.from(ids, (id) => scoreOf.get(id)!);
+    return {
+      words: ids,
+      scores: ordered,
+      logInclusion: ordered.map((score) => logInclusionOf(score - threshold[0]!)),
+      scored: scored[0]!,
+    };
+  }
+
   /** Step 4: the rows of the words in both tables. */
   gather(words: Int32Array): GatheredTables<T> {
     const { backend, parameters } = this;
@@ -239,4 +257,12 @@ export class SubVocab<T extends AnyTensor> implements Disposable {
     for (const t of listSubVocab(this.parameters)) t[Symbol.dispose]();
     this.index[Symbol.dispose]();
   }
+}
+
+/** log(1 - exp(-e^z)): the log of the probability that a score and Gumbel noise exceed a threshold, z = score - threshold. */
+function logInclusionOf(z: number): number {
+  const y = Math.exp(z);
+  // Where y is so small that 1 - exp(-y) would lose its digits, it is y - y^2/2.
+  if (z <= -10) return z - y / 2;
+  return y < Math.LN2 ? Math.log(-Math.expm1(-y)) : Math.log1p(-Math.exp(-y));
 }

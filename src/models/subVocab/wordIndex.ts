@@ -1,6 +1,8 @@
 import type { Backend } from '../../core/backend.ts';
 import { ArgumentError } from '../../core/errors.ts';
+import type { Key } from '../../core/key.ts';
 import type { AnnIndex } from '../../core/ops/hierarchicalAnn.ts';
+import type { ListBalls } from '../../core/ops/lazyGumbelTopK.ts';
 import { type AnyTensor, type Tensor, tensor } from '../../core/tensor.ts';
 
 export interface WordIndexOptions {
@@ -17,6 +19,7 @@ export class WordIndex<T extends AnyTensor> implements Disposable {
   readonly options: WordIndexOptions;
   readonly #ids: Int32Array;
   #index: AnnIndex<T> | undefined;
+  #balls: (ListBalls<T> & Disposable) | undefined;
 
   constructor(backend: Backend<T>, ids: Int32Array, options: WordIndexOptions = {}) {
     this.backend = backend;
@@ -26,8 +29,33 @@ export class WordIndex<T extends AnyTensor> implements Disposable {
 
   /** Build the index anew from the table [N, d] as it is now. */
   async refresh(table: T): Promise<void> {
-    this.#index?.[Symbol.dispose]();
+    this[Symbol.dispose]();
     this.#index = await this.#build(table, false);
+  }
+
+  /**
+   * An exact sample of `count` words from the softmax over all words of the index, for each query: what `lazyGumbelTopK` returns, on
+   * the host.
+   */
+  async sample(
+    queries: T,
+    count: number,
+    key: Key,
+  ): Promise<{ ids: Int32Array; threshold: Float32Array; scored: Int32Array }> {
+    const index = this.#index;
+    if (index === undefined)
+      throw new ArgumentError('subVocab', 'the index was never built; call refresh first');
+    const { ops } = this.backend;
+    this.#balls ??= ops.lazyGumbelTopKBalls(index);
+    using drawn = ops.lazyGumbelTopK(index, this.#balls, queries, count, { key });
+    const [ids, threshold, scored] = await Promise.all(
+      [drawn.ids, drawn.threshold, drawn.scored].map(async (t) => (await this.backend.read(t)).data),
+    );
+    return {
+      ids: ids as Int32Array,
+      threshold: threshold as Float32Array,
+      scored: scored as Int32Array,
+    };
   }
 
   /** i32 [queries, count] on the host: ids of the best words that were found, -1 where there are fewer. */
@@ -69,5 +97,7 @@ export class WordIndex<T extends AnyTensor> implements Disposable {
   [Symbol.dispose](): void {
     this.#index?.[Symbol.dispose]();
     this.#index = undefined;
+    this.#balls?.[Symbol.dispose]();
+    this.#balls = undefined;
   }
 }

@@ -67,6 +67,25 @@ export class WordTable {
     return new WordTable(json as string[]);
   }
 
+  /**
+   * A table with more words behind those that there are, whose ids stay.
+   * @throws ArgumentError for a word that is empty, has more than five parts, or is there already
+   */
+  with(words: readonly string[]): WordTable {
+    const fail = (word: string, reason: string): ArgumentError =>
+      new ArgumentError('wordTable', `${JSON.stringify(word)} ${reason}`);
+    const seen = new Set<string>();
+    for (const word of words) {
+      const parts = word.match(unitPattern)?.length ?? 0;
+      if (!word.isWellFormed()) throw fail(word, 'is no well-formed text');
+      if (parts === 0) throw fail(word, 'is empty; give a word');
+      if (parts > longest) throw fail(word, `has ${parts} parts; text is read by ${longest} at most`);
+      if (this.#ids.has(word) || seen.has(word)) throw fail(word, 'is there already; leave it out');
+      seen.add(word);
+    }
+    return new WordTable([...this.toJSON(), ...words]);
+  }
+
   toJSON(): string[] {
     return this.texts.slice(specialIds.count + 256) as string[];
   }

@@ -113,20 +113,29 @@ function head<T extends AnyTensor>(ops: Ops<T>, c: HypernetConfig, e: T, p: Head
   return ops.matmul(row, scale, { bias: shift });
 }
 
+/** Predicted rows of some tokens, and which ids they are for. */
+export interface PredictedPart<T> {
+  readonly predicted: T;
+  /** i32 [V']: the predicted row of each id, or -1. */
+  readonly rows: T;
+}
+
 /**
  * A table for a whole vocabulary: predicted rows in their places, rows of special tokens copied from the source.
- * @param rows i32 [V']: the predicted row of each id, or -1; @param copies i32 [V']: the source row of each id, or -1
+ * @param parts no id has a row in two of them; @param copies i32 [V']: the source row of each id, or -1
  */
 export function assembleTable<T extends AnyTensor>(
   ops: Ops<T>,
-  predicted: T,
+  parts: readonly PredictedPart<T>[],
   source: T,
-  rows: T,
   copies: T,
 ): T {
-  using made = ops.gatherRows(predicted, rows);
-  using kept = ops.gatherRows(source, copies);
-  return ops.add(made, kept);
+  let table = ops.gatherRows(source, copies);
+  for (const { predicted, rows } of parts) {
+    using made = ops.gatherRows(predicted, rows);
+    table = replace(table, ops.add(made, table));
+  }
+  return table;
 }
 
 /** Host tensors of a source model's two tables; `out` is absent where it is tied. */
@@ -265,7 +274,38 @@ export function mapBatch<A, B>(b: HypernetBatch<A>, each: (value: A) => B): Hype
   ) as unknown as HypernetBatch<B>;
 }
 
-/** Tokens per call: batches are independent, so this bounds the memory and changes nothing else. */
+/** Tokens with forms of about the same length. */
+export interface FormGroup {
+  /** Which tokens, in their order. */
+  readonly tokens: Int32Array;
+  /** i32 [tokens, length] */
+  readonly forms: Tensor;
+}
+
+/**
+ * Tokens by the pieces of their form: one; two and three; more. Places that are padding in a whole batch are left out, and most
+ * tokens are short, so that three batches take a third of the time of one. Tokens do not see each other: nothing changes but the time.
+ */
+export function formGroups(forms: Tensor): FormGroup[] {
+  const [rows = 0, length = 0] = forms.shape;
+  const groups: number[][] = [[], [], []];
+  for (let n = 0; n < rows; n++) {
+    let used = length;
+    while (used > 1 && forms.data[n * length + used - 1]! < 0) used--;
+    groups[used === 1 ? 0 : used <= 3 ? 1 : 2]!.push(n);
+  }
+  return groups
+    .filter((tokens) => tokens.length > 0)
+    .map((tokens) => {
+      const part = new Int32Array(tokens.length * length);
+      for (const [i, n] of tokens.entries()) {
+        part.set((forms.data as Int32Array).subarray(n * length, (n + 1) * length), i * length);
+      }
+      return { tokens: Int32Array.from(tokens), forms: tensor([tokens.length, length], part) };
+    });
+}
+
+/** Tokens per call: this bounds the memory and changes nothing else. */
 const tokensPerCall = 4096;
 
 /** Predict rows for any number of forms, on the host, in batches. */
@@ -280,14 +320,24 @@ export async function predictRows<T extends AnyTensor>(
   const [rows = 0, length = 0] = forms.shape;
   const source = frozen.table.shape[0]!;
   const made = { in: new Float32Array(rows * c.width), out: new Float32Array(c.tied ? 0 : rows * c.width) };
-  for (let from = 0; from < rows; from += tokensPerCall) {
-    const count = Math.min(tokensPerCall, rows - from);
-    const part = tensor([count, length], forms.data.slice(from * length, (from + count) * length));
-    const batch = mapBatch(hypernetBatch(c, source, part, language), (t) => backend.upload(t));
-    const got = hypernetRows(backend.ops, c, parameters, frozen, batch);
-    made.in.set((await backend.read(got.in)).data, from * c.width);
-    if (got.out !== undefined) made.out.set((await backend.read(got.out)).data, from * c.width);
-    for (const t of [...Object.values(batch), got.in, got.out]) t?.[Symbol.dispose]();
+  for (const group of formGroups(forms)) {
+    for (let from = 0; from < group.tokens.length; from += tokensPerCall) {
+      const tokens = group.tokens.subarray(from, from + tokensPerCall);
+      const data = group.forms.data.slice(from * length, (from + tokens.length) * length);
+      const part = tensor([tokens.length, length], data);
+      const batch = mapBatch(hypernetBatch(c, source, part, language), (t) => backend.upload(t));
+      const got = hypernetRows(backend.ops, c, parameters, frozen, batch);
+      for (const [table, to] of [
+        [got.in, made.in],
+        [got.out, made.out],
+      ] as const) {
+        if (table === undefined) continue;
+        const values = (await backend.read(table)).data as Float32Array;
+        for (const [i, n] of tokens.entries())
+          to.set(values.subarray(i * c.width, (i + 1) * c.width), n * c.width);
+      }
+      for (const t of [...Object.values(batch), got.in, got.out]) t?.[Symbol.dispose]();
+    }
   }
   return {
     in: tensor([rows, c.width], made.in),

@@ -2,13 +2,16 @@ import { Tape, type Var } from '../../core/autograd.ts';
 import type { Backend } from '../../core/backend.ts';
 import { OpError } from '../../core/errors.ts';
 import { type AnyTensor, type Tensor, tensor } from '../../core/tensor.ts';
-import { type SamOutConfig, samOutConfig } from '../samOut/config.ts';
+import { samOutConfig } from '../samOut/config.ts';
 import { samOutLoss } from '../samOut/model.ts';
-import { mapParameters, type SamOutParameters } from '../samOut/parameters.ts';
+import { type LayerParameters, mapParameters, type SamOutParameters } from '../samOut/parameters.ts';
+import { type Body, bodyLoss, type ZettBody } from './body.ts';
 import type { HypernetConfig } from './config.ts';
 import {
   assembleTable,
+  type FormGroup,
   featureStatistics,
+  formGroups,
   freeze,
   type HypernetBatch,
   type HypernetFrozen,
@@ -74,6 +77,8 @@ export interface ZettTask {
   /** i32 [B, S + 1] in the new ids. */
   readonly tokens: Tensor;
   readonly paddingIndex: number;
+  /** The language of its tokens; only where the hypernetwork has any. */
+  readonly language?: number;
 }
 
 export interface ZettMetric {
@@ -96,17 +101,8 @@ export class ZettDivergedError extends OpError {
   override readonly name: string = 'ZettDivergedError';
 }
 
-/** The frozen model whose embeddings are predicted: its layers, its tables and its configuration. */
-export interface ZettBody {
-  readonly config: SamOutConfig;
-  readonly parameters: SamOutParameters<Tensor>;
-}
-
-/** The tables of a SamOut model. */
-export function tablesOf({ parameters }: ZettBody): SourceTables {
-  const { embedding, head } = parameters;
-  return { in: embedding, ...(head === undefined ? {} : { out: head }) };
-}
+/** What the trainer wants of the model: a SamOut, or any model through its callback. */
+export type FrozenBody = ZettBody | Body;
 
 /**
  * The frozen scaling of a new hypernetwork: what its heads give for anchors is moved to mean and spread of the source's rows.
@@ -140,8 +136,19 @@ export async function anchoredScaling<T extends AnyTensor>(
   return freeze(source, [made.in, ...(made.out === undefined ? [] : [made.out])].map(featureStatistics));
 }
 
+/** i32 [V'] for each group: the row within the group of each id, or -1. */
+function rowsByGroup(rows: Tensor, groups: readonly FormGroup[]): Tensor[] {
+  return groups.map(({ tokens }) => {
+    const within = new Map(Array.from(tokens, (n, i) => [n, i]));
+    return tensor(
+      rows.shape,
+      Int32Array.from(rows.data, (row) => within.get(row) ?? -1),
+    );
+  });
+}
+
 /**
- * Trains a hypernetwork for one frozen SamOut model: a warm-up on the source's own tokens, then the language model's loss under
+ * Trains a hypernetwork for one frozen model, a SamOut or any other through its callback: a warm-up on the source's own tokens, then the language model's loss under
  * tokenizers that the caller samples, with the drift loss beside it. One step per call.
  */
 export class ZettTrainer<T extends AnyTensor> implements Disposable {
@@ -153,8 +160,11 @@ export class ZettTrainer<T extends AnyTensor> implements Disposable {
   /** Replaced by training, tensor by tensor. */
   parameters: HypernetParameters<T>;
   readonly frozen: HypernetFrozen<T>;
-  readonly #bodyConfig: SamOutConfig;
-  readonly #body: SamOutParameters<T>;
+  /** The model as it was given: the trainer needs its configuration, or calls it. */
+  readonly #body: FrozenBody;
+  /** The layers of a SamOut, brought here; none for a model that is called. */
+  readonly #layers: SamOutParameters<T>['layers'];
+  readonly #source: { readonly in: T; readonly out?: T };
   #m: T[];
   #v: T[];
 
@@ -162,7 +172,7 @@ export class ZettTrainer<T extends AnyTensor> implements Disposable {
     backend: Backend<T>,
     config: HypernetConfig,
     schedule: ZettSchedule,
-    body: ZettBody,
+    body: FrozenBody,
     parameters: HypernetParameters<Tensor>,
     frozen: HypernetFrozen<Tensor>,
     state?: ZettState,
@@ -170,8 +180,18 @@ export class ZettTrainer<T extends AnyTensor> implements Disposable {
     this.backend = backend;
     this.config = config;
     this.schedule = schedule;
-    this.#bodyConfig = body.config;
-    this.#body = mapParameters(body.parameters, (t) => backend.upload(t));
+    this.#body = body;
+    const own = 'logits' in body ? undefined : mapParameters(body.parameters, (t) => backend.upload(t));
+    this.#layers = own?.layers ?? [];
+    if (own !== undefined)
+      this.#source = { in: own.embedding, ...(own.head === undefined ? {} : { out: own.head }) };
+    else {
+      const { in: input, out } = (body as Body).tables;
+      this.#source = {
+        in: backend.upload(input),
+        ...(out === undefined ? {} : { out: backend.upload(out) }),
+      };
+    }
     this.parameters = mapHypernet(parameters, (t) => backend.upload(t));
     this.frozen = mapFrozen(frozen, (t) => backend.upload(t));
     const list = listHypernet(this.parameters);
@@ -190,25 +210,28 @@ export class ZettTrainer<T extends AnyTensor> implements Disposable {
   /**
    * One step of the warm-up: half the mean squared distance of both tables' predicted rows to the source's.
    * @param ids of the source's tokens, drawn by the caller; each is its own form
+   * @param language what they are marked with; only where the hypernetwork has languages
    */
-  async identity(ids: Int32Array): Promise<ZettMetric> {
+  async identity(ids: Int32Array, language?: number): Promise<ZettMetric> {
     const { config, backend } = this;
     const forms = new Int32Array(ids.length * config.length).fill(-1);
     for (let n = 0; n < ids.length; n++) forms[n * config.length] = ids[n]!;
-    const batch = this.#bring(tensor([ids.length, config.length], forms));
+    const batch = this.#bring(tensor([ids.length, config.length], forms), language);
     using chosen = backend.upload(tensor([ids.length], ids));
-    return await this.#move(batch, 'identity', (ops, tape, rows) => {
+    return await this.#move([batch], 'identity', (ops, tape, made) => {
+      const rows = made[0]!;
       const goal = (table: T) => ops.gatherRows(tape.constant(table), tape.constant(chosen));
-      const first = ops.identityLoss(rows.in, goal(this.#body.embedding), { weight: 0.5 });
-      if (rows.out === undefined || this.#body.head === undefined) return { loss: first };
-      return { loss: ops.add(first, ops.identityLoss(rows.out, goal(this.#body.head), { weight: 0.5 })) };
+      const first = ops.identityLoss(rows.in, goal(this.#source.in), { weight: 0.5 });
+      if (rows.out === undefined || this.#source.out === undefined) return { loss: first };
+      return { loss: ops.add(first, ops.identityLoss(rows.out, goal(this.#source.out), { weight: 0.5 })) };
     });
   }
 
   /** One step on text: the frozen body's loss with predicted tables, and the drift of the tokens that the source has. */
   async language(task: ZettTask): Promise<ZettMetric> {
     const { config, backend } = this;
-    const batch = this.#bring(task.forms);
+    const groups = formGroups(task.forms);
+    const batches = groups.map((g) => this.#bring(g.forms, task.language));
     const [B = 0, length = 0] = task.tokens.shape;
     const cut = (at: number): Tensor => {
       const out = new Int32Array(B * (length - 1));
@@ -220,35 +243,78 @@ export class ZettTrainer<T extends AnyTensor> implements Disposable {
       }
       return tensor([B, length - 1], out);
     };
-    using inputs = backend.upload(cut(0));
-    using targets = backend.upload(cut(1));
-    using forms = backend.upload(task.forms);
-    using at = backend.upload(task.rows);
-    using copies = backend.upload(task.copies);
-    const { paddingIndex } = task;
-    const vocabulary = task.rows.size;
-    const model = samOutConfig({ ...this.#bodyConfig, vocabulary, paddingIndex });
-    return await this.#move(batch, 'language', (ops, tape, rows) => {
-      const put = (made: TapeVar<T>, source: T) =>
-        assembleTable(ops, made, tape.constant(source), tape.constant(at), tape.constant(copies));
-      const embedding = put(rows.in, this.#body.embedding);
-      const head = rows.out === undefined ? undefined : put(rows.out, this.#body.head!);
-      const layers = mapParameters(this.#body, (t) => tape.constant(t)).layers;
-      const p = { embedding, layers, ...(head === undefined ? {} : { head }) };
-      const ids = tape.constant(inputs);
-      const { loss, count, state } = samOutLoss(ops, model, p, ids, tape.constant(targets), {
-        ignoreIndex: paddingIndex,
-      });
-      count[Symbol.dispose]();
-      state[Symbol.dispose]();
-      if (this.schedule.driftWeight === 0) return { loss, crossEntropy: loss };
+    const [inputs, targets] = [cut(0), cut(1)];
+    using stack = new DisposableStack();
+    const bring = (t: Tensor): T => stack.use(backend.upload(t));
+    const at = rowsByGroup(task.rows, groups).map(bring);
+    // The drift is that of tokens with one piece, so the first group has them all, if there are any.
+    const forms = bring(groups[0]!.forms);
+    const copies = bring(task.copies);
+    return await this.#move(batches, 'language', async (ops, tape, rows) => {
+      const put = (made: readonly TapeVar<T>[], source: T) => {
+        const parts = made.map((predicted, g) => ({ predicted, rows: tape.constant(at[g]!) }));
+        return assembleTable(ops, parts, tape.constant(source), tape.constant(copies));
+      };
+      const { in: sourceIn, out: sourceOut } = this.#source;
+      const inRows = rows.map((r) => r.in);
+      const outRows = rows.flatMap((r) => (r.out === undefined ? [] : [r.out]));
+      const tables = {
+        in: put(inRows, sourceIn),
+        ...(sourceOut === undefined ? {} : { out: put(outRows, sourceOut) }),
+      };
+      const judged =
+        'logits' in this.#body
+          ? await this.#callBody(this.#body, tables, inputs, targets, task.paddingIndex, bring)
+          : { loss: this.#samOutLoss(ops, tape, this.#body, tables, bring(inputs), bring(targets), task) };
+      if (this.schedule.driftWeight === 0) return judged;
       const weight = this.schedule.driftWeight / (config.tied ? 1 : 2);
-      const drift = (made: typeof embedding, source: T) =>
+      const drift = (made: TapeVar<T>, source: T) =>
         ops.driftLoss(made, tape.constant(source), tape.constant(forms), { weight }).loss;
-      let sum = ops.add(loss, drift(rows.in, this.#body.embedding));
-      if (rows.out !== undefined) sum = ops.add(sum, drift(rows.out, this.#body.head!));
-      return { loss: sum, crossEntropy: loss };
+      let sum = drift(inRows[0]!, sourceIn);
+      if (sourceOut !== undefined) sum = ops.add(sum, drift(outRows[0]!, sourceOut));
+      return { ...judged, drift: sum };
     });
+  }
+
+  /** The loss of a SamOut on the tape, with the tables that were made. */
+  #samOutLoss(
+    ops: TapeOps<T>,
+    tape: Tape<T>,
+    body: ZettBody,
+    tables: MadeTables<T>,
+    inputs: T,
+    targets: T,
+    { rows, paddingIndex }: ZettTask,
+  ): TapeVar<T> {
+    const layers = this.#layers.map((layer) => mapLayer(layer, (t) => tape.constant(t)));
+    const p = { embedding: tables.in, layers, ...(tables.out === undefined ? {} : { head: tables.out }) };
+    const model = samOutConfig({ ...body.config, vocabulary: rows.size, paddingIndex });
+    const { loss, count, state } = samOutLoss(ops, model, p, tape.constant(inputs), tape.constant(targets), {
+      ignoreIndex: paddingIndex,
+    });
+    count[Symbol.dispose]();
+    state[Symbol.dispose]();
+    return loss;
+  }
+
+  /** The loss of a model that is called, and the gradients that its tables get from it. */
+  async #callBody(
+    body: Body,
+    tables: MadeTables<T>,
+    inputs: Tensor,
+    targets: Tensor,
+    paddingIndex: number,
+    bring: (t: Tensor) => T,
+  ): Promise<Judged<T>> {
+    const { backend } = this;
+    const made = {
+      in: await backend.read(tables.in.value),
+      ...(tables.out === undefined ? {} : { out: await backend.read(tables.out.value) }),
+    };
+    const { loss, gradients } = await bodyLoss(body, made, inputs, targets, paddingIndex);
+    const called: (readonly [TapeVar<T>, T])[] = [[tables.in, bring(gradients.in)]];
+    if (tables.out !== undefined) called.push([tables.out, bring(gradients.out!)]);
+    return { loss, called };
   }
 
   /** What a checkpoint keeps. */
@@ -263,49 +329,59 @@ export class ZettTrainer<T extends AnyTensor> implements Disposable {
 
   [Symbol.dispose](): void {
     const bodies: T[] = [];
-    mapParameters(this.#body, (t) => bodies.push(t));
+    for (const layer of this.#layers) mapLayer(layer, (t) => bodies.push(t));
     for (const t of [
       ...this.#m,
       ...this.#v,
       ...listHypernet(this.parameters),
       ...Object.values(this.frozen),
+      ...Object.values(this.#source),
       ...bodies,
     ]) {
       t[Symbol.dispose]();
     }
   }
 
-  #bring(forms: Tensor): HypernetBatch<T> {
-    const batch = hypernetBatch(this.config, this.frozen.table.shape[0]!, forms);
+  #bring(forms: Tensor, language?: number): HypernetBatch<T> {
+    const batch = hypernetBatch(this.config, this.frozen.table.shape[0]!, forms, language);
     return mapBatch(batch, (t) => this.backend.upload(t));
   }
 
   /** Forward, backward, clip, one step of AdamW; biases and normalisations do not decay. */
   async #move(
-    batch: HypernetBatch<T>,
+    batches: readonly HypernetBatch<T>[],
     phase: ZettMetric['phase'],
     lossOf: (
       ops: TapeOps<T>,
       tape: Tape<T>,
-      rows: ReturnType<typeof hypernetRows<TapeVar<T>>>,
-    ) => { loss: TapeVar<T>; crossEntropy?: TapeVar<T> },
+      rows: readonly ReturnType<typeof hypernetRows<TapeVar<T>>>[],
+    ) => Judged<T> | Promise<Judged<T>>,
   ): Promise<ZettMetric> {
     const { backend, schedule } = this;
     using tape = new Tape(backend);
     const taped = mapHypernet(this.parameters, (t) => tape.parameter(t));
     const frozen = mapFrozen(this.frozen, (t) => tape.constant(t));
-    const rows = hypernetRows(
-      tape.ops,
-      this.config,
-      taped,
-      frozen,
-      mapBatch(batch, (t) => tape.constant(t)),
+    const rows = batches.map((batch) =>
+      hypernetRows(
+        tape.ops,
+        this.config,
+        taped,
+        frozen,
+        mapBatch(batch, (t) => tape.constant(t)),
+      ),
     );
-    const { loss, crossEntropy } = lossOf(tape.ops, tape, rows);
-    const gradients = tape.backward(loss, listHypernet(taped));
-    const value = (await backend.read(loss.value)).data[0]!;
-    const plain = crossEntropy === undefined ? undefined : (await backend.read(crossEntropy.value)).data[0]!;
-    for (const t of Object.values(batch)) t[Symbol.dispose]();
+    const { loss, called = [], drift } = await lossOf(tape.ops, tape, rows);
+    using one = backend.upload(tensor([], [1]));
+    const results = [...called];
+    for (const part of [loss, drift]) {
+      if (part !== undefined && typeof part !== 'number') results.push([part, one]);
+    }
+    const gradients = tape.pullbackAll(results, listHypernet(taped));
+    const numberOf = async (part: number | TapeVar<T> | undefined): Promise<number> =>
+      typeof part === 'object' ? (await backend.read(part.value)).data[0]! : (part ?? 0);
+    const plain = await numberOf(loss);
+    const value = plain + (await numberOf(drift));
+    for (const t of batches.flatMap((batch) => Object.values(batch))) t[Symbol.dispose]();
     if (!Number.isFinite(value)) {
       for (const g of gradients) g[Symbol.dispose]();
       throw new ZettDivergedError(
@@ -334,9 +410,30 @@ export class ZettTrainer<T extends AnyTensor> implements Disposable {
       return next.param;
     });
     clip[Symbol.dispose]();
-    return { step: this.step, phase, loss: value, ...(plain === undefined ? {} : { crossEntropy: plain }) };
+    return { step: this.step, phase, loss: value, ...(phase === 'identity' ? {} : { crossEntropy: plain }) };
   }
 }
 
 type TapeOps<T extends AnyTensor> = Tape<T>['ops'];
 type TapeVar<T extends AnyTensor> = Var<T>;
+
+/** Tables on the tape. */
+interface MadeTables<T extends AnyTensor> {
+  readonly in: TapeVar<T>;
+  readonly out?: TapeVar<T>;
+}
+
+/** What a step is judged by. */
+interface Judged<T extends AnyTensor> {
+  /** On the tape; a number where a model was called, whose gradients are then in `called`. */
+  readonly loss: TapeVar<T> | number;
+  readonly called?: readonly (readonly [TapeVar<T>, T])[];
+  readonly drift?: TapeVar<T>;
+}
+
+/** Apply a function to each parameter of a layer. */
+function mapLayer<A, B>(layer: LayerParameters<A>, f: (value: A) => B): LayerParameters<B> {
+  return Object.fromEntries(
+    Object.entries(layer).map(([name, value]) => [name, f(value as A)]),
+  ) as unknown as LayerParameters<B>;
+}

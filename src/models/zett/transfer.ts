@@ -1,12 +1,13 @@
 import type { Backend } from '../../core/backend.ts';
+import { ArgumentError } from '../../core/errors.ts';
 import { type AnyTensor, type Tensor, tensor } from '../../core/tensor.ts';
 import type { Tokenizer } from '../../core/tokenizers/tokenizer.ts';
 import { samOutConfig } from '../samOut/config.ts';
 import { type Baseline, baselineRows, contextVectors } from './baselines.ts';
+import { tablesOf, type ZettBody } from './body.ts';
 import type { HypernetConfig } from './config.ts';
 import { type HypernetFrozen, mapFrozen, predictRows, type SourceTables } from './model.ts';
 import { type HypernetParameters, listHypernet, mapHypernet } from './parameters.ts';
-import { tablesOf, type ZettBody } from './trainer.ts';
 import { formsOf, type SourceVocabulary, type TargetVocabulary } from './vocabulary.ts';
 
 /** A trained hypernetwork on the host. */
@@ -18,43 +19,89 @@ export interface Hypernet {
 
 export type Method = 'hypernet' | Baseline;
 
+/** How rows are made. */
+export interface RowsOptions {
+  readonly hypernet?: Hypernet;
+  /** Of what is drawn. @defaultValue 0 */
+  readonly seed?: number;
+  /** Which of the hypernetwork's languages the words are of; only where it has any. */
+  readonly language?: number;
+  /** [words, D]: what focus takes its cosines from. */
+  readonly vectors?: Tensor;
+}
+
 /**
- * The body with tables for another vocabulary, by a hypernetwork or by a rule.
- * @param text ids of some text in the new vocabulary: what focus takes its vectors from
+ * Rows of both tables for new words, by a hypernetwork or by a rule.
+ * @param same i32 [words]: the source's id for the same bytes, or -1
+ * @throws ArgumentError where a hypernetwork is needed and none is given
  */
+export async function rowsOfWords<T extends AnyTensor>(
+  backend: Backend<T>,
+  tables: SourceTables,
+  source: SourceVocabulary,
+  { words, same }: Pick<TargetVocabulary, 'words' | 'same'>,
+  method: Method,
+  { hypernet, seed = 0, language, vectors }: RowsOptions = {},
+): Promise<SourceTables> {
+  const forms = await formsOf(backend, source, words, hypernet?.config.length ?? 7);
+  if (method !== 'hypernet') {
+    const more = vectors === undefined ? {} : { vectors };
+    return baselineRows(backend, method, tables, { forms, same, ...more }, seed);
+  }
+  if (hypernet === undefined)
+    throw new ArgumentError('zett', 'the method hypernet needs a hypernetwork; give one, or choose another');
+  const p = mapHypernet(hypernet.parameters, (t) => backend.upload(t));
+  const f = mapFrozen(hypernet.frozen, (t) => backend.upload(t));
+  try {
+    return await predictRows(backend, hypernet.config, p, f, forms, language);
+  } finally {
+    for (const t of [...listHypernet(p), ...Object.values(f)]) t[Symbol.dispose]();
+  }
+}
+
+/** How tables for a vocabulary are made. */
+export type TransferOptions = Omit<RowsOptions, 'vectors'> & {
+  /** Ids of some text in the new vocabulary: what focus takes its vectors from. */
+  readonly text?: Int32Array;
+};
+
+/** Tables for another vocabulary, by a hypernetwork or by a rule, from those of any model. */
+export async function transferTables<T extends AnyTensor>(
+  backend: Backend<T>,
+  tables: SourceTables,
+  source: SourceVocabulary,
+  target: TargetVocabulary,
+  method: Method,
+  { text, ...options }: TransferOptions = {},
+): Promise<SourceTables> {
+  const vectors = method === 'focus' && text !== undefined ? { vectors: wordVectors(target, text) } : {};
+  const rows = await rowsOfWords(backend, tables, source, target, method, { ...options, ...vectors });
+  return {
+    in: assemble(rows.in, tables.in, target),
+    ...(rows.out === undefined || tables.out === undefined
+      ? {}
+      : { out: assemble(rows.out, tables.out, target) }),
+  };
+}
+
+/** A SamOut with tables for another vocabulary. */
 export async function transfer<T extends AnyTensor>(
   backend: Backend<T>,
   body: ZettBody,
   source: SourceVocabulary,
   target: TargetVocabulary,
   method: Method,
-  { hypernet, seed = 0, text }: { hypernet?: Hypernet; seed?: number; text?: Int32Array } = {},
+  options: TransferOptions = {},
 ): Promise<ZettBody> {
-  const tables = tablesOf(body);
-  const forms = await formsOf(backend, source, target.words, hypernet?.config.length ?? 7);
-  let rows: SourceTables;
-  if (method === 'hypernet') {
-    if (hypernet === undefined) throw new TypeError('a hypernetwork is needed');
-    const p = mapHypernet(hypernet.parameters, (t) => backend.upload(t));
-    const f = mapFrozen(hypernet.frozen, (t) => backend.upload(t));
-    rows = await predictRows(backend, hypernet.config, p, f, forms);
-    for (const t of [...listHypernet(p), ...Object.values(f)]) t[Symbol.dispose]();
-  } else {
-    const vectors = method === 'focus' && text !== undefined ? { vectors: wordVectors(target, text) } : {};
-    rows = await baselineRows(backend, method, tables, { forms, same: target.same, ...vectors }, seed);
-  }
-  const embedding = assemble(rows.in, tables.in, target);
-  const head =
-    rows.out === undefined || tables.out === undefined
-      ? {}
-      : { head: assemble(rows.out, tables.out, target) };
+  const made = await transferTables(backend, tablesOf(body), source, target, method, options);
+  const head = made.out === undefined ? {} : { head: made.out };
   const { layers } = body.parameters;
   const config = samOutConfig({
     ...body.config,
     vocabulary: target.rows.size,
     paddingIndex: target.paddingIndex,
   });
-  return { config, parameters: { ...body.parameters, embedding, layers, ...head } };
+  return { config, parameters: { ...body.parameters, embedding: made.in, layers, ...head } };
 }
 
 /** Context vectors by word instead of by id. */

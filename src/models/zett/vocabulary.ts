@@ -4,6 +4,12 @@ import { type AnyTensor, type Tensor, tensor } from '../../core/tensor.ts';
 import { costOfScore, type PieceTable, packStrings, pieceTable } from '../../core/tokenizers/pieceTable.ts';
 import type { Tokenizer } from '../../core/tokenizers/tokenizer.ts';
 
+/** What is needed of a source's tokenizer: its ids as bytes, and what its special ones are. */
+export type SourceTokenizer = Pick<
+  Tokenizer,
+  'vocabulary' | 'paddingIndex' | 'beginIndex' | 'json' | 'bytesOf'
+>;
+
 /** The source's tokens as pieces that new tokens are spelled with. */
 export interface SourceVocabulary {
   readonly table: PieceTable;
@@ -13,14 +19,14 @@ export interface SourceVocabulary {
   readonly extra: readonly number[];
   /** Ids by the bytes of their token, one character per byte; the lowest id where two are the same. */
   readonly ids: ReadonlyMap<string, number>;
-  readonly tokenizer: Tokenizer;
+  readonly tokenizer: SourceTokenizer;
 }
 
 /** Bytes of a token as the key of a map. */
 const keyOf = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
 
 /** The bytes of every id; none for special ones. @throws ArgumentError where tokens have no bytes of their own */
-function wordsOf(op: string, tokenizer: Tokenizer): Uint8Array[] {
+function wordsOf(op: string, tokenizer: SourceTokenizer): Uint8Array[] {
   try {
     return Array.from({ length: tokenizer.vocabulary }, (_, id) => tokenizer.bytesOf(id));
   } catch (error) {
@@ -35,7 +41,7 @@ function wordsOf(op: string, tokenizer: Tokenizer): Uint8Array[] {
  * The pieces of a source tokenizer. A Unigram model's pieces cost what their scores say, so that words are cut as it would
  * cut them; all others cost the same, so that a word is cut into the fewest.
  */
-export function sourceVocabulary(tokenizer: Tokenizer): SourceVocabulary {
+export function sourceVocabulary(tokenizer: SourceTokenizer): SourceVocabulary {
   const words = wordsOf('zett', tokenizer);
   const size = tokenizer.vocabulary;
   const ids = new Map<string, number>();
@@ -58,7 +64,7 @@ export function sourceVocabulary(tokenizer: Tokenizer): SourceVocabulary {
 }
 
 /** Scores of a Unigram tokenizer.json by id. */
-function unigramScores({ json }: Tokenizer): number[] | undefined {
+function unigramScores({ json }: SourceTokenizer): number[] | undefined {
   if (json === undefined) return undefined;
   const { model } = JSON.parse(json) as { model?: { type?: string; vocab?: [string, number][] } };
   return model?.type === 'Unigram' ? model.vocab?.map(([, score]) => score) : undefined;
@@ -149,7 +155,7 @@ function divide(all: readonly Uint8Array[], copyOf: (id: number) => number, sour
 }
 
 /** Special tokens of a tokenizer.json by name. */
-function specialNames({ json }: Tokenizer): Map<string, number> {
+function specialNames({ json }: SourceTokenizer): Map<string, number> {
   if (json === undefined) return new Map();
   const { added_tokens: added = [] } = JSON.parse(json) as {
     added_tokens?: { id: number; content: string; special?: boolean }[];
