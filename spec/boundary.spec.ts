@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { foldIn, key } from '../src/core/key.ts';
 import { PrefixConstraint } from '../src/models/boundary/constraint.ts';
 import { boundaryNextByte, exactNextByte, type TokenModel } from '../src/models/boundary/oracle.ts';
-import { PrefixTable } from '../src/models/boundary/prefixTable.ts';
+import { PrefixTable, sortWords } from '../src/models/boundary/prefixTable.ts';
 import { mayFollow, rollBack, type Words } from '../src/models/boundary/rollBack.ts';
 import { samOutTokens } from '../src/models/boundary/samOutTokens.ts';
 import { segmenter } from '../src/models/boundary/segmentation.ts';
@@ -218,15 +218,25 @@ describeDevice('generation', (gpu) => {
       list: fc.array(bytes, { minLength: 1, maxLength: 60 }),
       prefix: bytes,
       covers: fc.boolean(),
+      partBytes: fc.constantFrom(8, 12, 40, 2 ** 26),
     });
     await fc.assert(
-      fc.asyncProperty(call, async ({ list, prefix, covers }) => {
-        using table = new PrefixTable(gpu(), list);
+      fc.asyncProperty(call, async ({ list, prefix, covers, partBytes }) => {
+        using table = new PrefixTable(gpu(), sortWords(list), { partBytes });
+        const long = list.reduce((n, word) => n + word.length, 0);
+        if (long > partBytes) expect(table.parts).toBeGreaterThan(1);
         const found = await table.allowed(prefix, covers);
         const wanted = [...list.keys()].filter((id) => mayFollow(list[id]!, prefix, covers));
         expect([...found.data].sort((a, b) => a - b)).toEqual(wanted);
       }),
       { numRuns: 25 },
+    );
+  });
+
+  test('a word that no part can hold is refused, and nothing stays behind', () => {
+    const list = ['a', 'abcdefghi'].map((word) => Buffer.from(word));
+    expect(() => new PrefixTable(gpu(), sortWords(list), { partBytes: 8 })).toThrow(
+      'the word 1 has 9 bytes; a part holds 8',
     );
   });
 

@@ -15,22 +15,22 @@ export function packByteStrings(strings: readonly Uint8Array[]): ByteStrings {
   const total = strings.reduce((n, s) => n + s.length, 0);
   if (total > 2 ** 32 - 4)
     throw new ArgumentError('packByteStrings', `the strings hold ${total} bytes; at most 2^32 - 4 fit`);
-  const packed = new Uint8Array(Math.ceil(total / 4) * 4);
+  const joined = new Uint8Array(total);
   const offsets = new Uint32Array(strings.length + 1);
   let at = 0;
   for (const [i, s] of strings.entries()) {
-    packed.set(s, at);
+    joined.set(s, at);
     at += s.length;
     offsets[i + 1] = at;
   }
-  const elements = packed.length / 4;
-  const bytes = new Uint32Array(elements);
-  const view = new DataView(packed.buffer);
-  for (let i = 0; i < elements; i++) bytes[i] = view.getUint32(4 * i, true);
-  return {
-    bytes: new Tensor('u32', [elements], bytes),
-    offsets: new Tensor('u32', [offsets.length], offsets),
-  };
+  return { bytes: packBytes(joined), offsets: new Tensor('u32', [offsets.length], offsets) };
+}
+
+/** Bytes as u32 [ceil(n / 4)], the first of four in the lowest bits, zeros at the end. */
+export function packBytes(bytes: Uint8Array): Tensor {
+  const elements = new Uint32Array(Math.ceil(bytes.length / 4));
+  for (let i = 0; i < bytes.length; i++) elements[i >> 2]! |= bytes[i]! << (8 * (i & 3));
+  return new Tensor('u32', [elements.length], elements);
 }
 
 /** Bytewise order; of two strings of which one begins with the other, the shorter comes first. */

@@ -16,6 +16,8 @@ import type { Binding, Gpu } from './runtime/gpu.ts';
 import type { GpuTensor } from './runtime/gpuTensor.ts';
 
 const file = 'sampledCrossEntropy.wgsl';
+/** Columns that a workgroup corrects. */
+const span = 512;
 
 /** The kernel twin of `ref.sampledCrossEntropy`; a target that is no word makes the loss NaN. */
 export function sampledCrossEntropy(
@@ -144,9 +146,15 @@ function corrected(
   const logits = chunkLogits(gpu, plan, x, chunk);
   // Something has to be bound where an option is absent; nothing reads it.
   const { logInclusion = x, targetLogInclusion = x, gates = x } = options;
-  dispatch(gpu, 'sampledCorrect', paramsOf(plan, options, chunk), logits.size, {
+  const spans = Math.ceil(chunk.columns / span);
+  gpu.dispatch({
+    file,
+    entry: 'sampledCorrect',
+    constants: { ...lanes(gpu).constants, SPAN: span },
+    params: paramsOf(plan, options, chunk),
     reads: [chunk.words, columns, logInclusion, targetLogInclusion, gates],
     writes: [logits],
+    groups: gpu.grid(plan.rows * plan.tokens * spans),
   });
   return logits;
 }

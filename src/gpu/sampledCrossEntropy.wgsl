@@ -5,6 +5,7 @@
 // @uses lib/grid.wgsl
 
 override WORKGROUP_SIZE: u32 = 64u;
+override SPAN: u32 = 512u;               // columns per workgroup of sampledCorrect
 
 struct Params {
   rows: u32,        // sub-vocabularies
@@ -64,35 +65,42 @@ fn logGate(gate: f32) -> f32 {
   return log(gate);
 }
 
-/// The corrected logits of a chunk, in place. What is NaN or infinite stays so; no arithmetic is done with it.
+/// The corrected logits of a chunk, in place. What is NaN or infinite stays so; no arithmetic is done with it. A workgroup owns
+/// SPAN columns of one token: the token's numbers are at uniform addresses, and no lane divides.
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn sampledCorrect(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
                   @builtin(local_invocation_index) local: u32) {
-  let i = linearGroup(group, groups) * WORKGROUP_SIZE + local;
-  if (i >= params.rows * params.tokens * params.columns) { return; }
-  let token = i / params.columns;
+  let spans = (params.columns + SPAN - 1u) / SPAN;
+  let span = linearGroup(group, groups);
+  let token = span / spans;
+  if (token >= params.rows * params.tokens) { return; }
   let row = token / params.tokens;
-  let column = i % params.columns;
-  let at = row * params.k + params.first + column;
-  if (words[row * params.columns + column] == NONE) {
-    logits[i] = NEGATIVE_INFINITY;
-    return;
-  }
-  if ((logits[i] & INFINITY_BITS) == INFINITY_BITS) { return; }
-  var s = bitcast<f32>(logits[i]);
-  if (params.hasGates != 0u) {
-    if (gates[at] == 0.0) {
+  let begin = (span % spans) * SPAN;
+  let end = min(begin + SPAN, params.columns);
+  for (var column = begin + local; column < end; column += WORKGROUP_SIZE) {
+    let i = token * params.columns + column;
+    let at = row * params.k + params.first + column;
+    let bits = logits[i];
+    if (words[row * params.columns + column] == NONE) {
       logits[i] = NEGATIVE_INFINITY;
-      return;
+      continue;
     }
-    s += logGate(gates[at]);
+    if ((bits & INFINITY_BITS) == INFINITY_BITS) { continue; }
+    var s = bitcast<f32>(bits);
+    if (params.hasGates != 0u) {
+      if (gates[at] == 0.0) {
+        logits[i] = NEGATIVE_INFINITY;
+        continue;
+      }
+      s += logGate(gates[at]);
+    }
+    if (goalsIn[token] == i32(params.first + column)) {
+      if (params.hasTargetInclusion != 0u) { s -= targetInclusion[token]; }
+    } else if (params.hasInclusion != 0u) {
+      s -= inclusion[at];
+    }
+    logits[i] = bitcast<u32>(s);
   }
-  if (goalsIn[token] == i32(params.first + column)) {
-    if (params.hasTargetInclusion != 0u) { s -= targetInclusion[token]; }
-  } else if (params.hasInclusion != 0u) {
-    s -= inclusion[at];
-  }
-  logits[i] = bitcast<u32>(s);
 }
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;                    // [rows, tokens, width]

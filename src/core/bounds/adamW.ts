@@ -2,7 +2,7 @@ import { type Bound, compareBound, minNormal, unitNearest, unitWgsl } from '../b
 import { type AdamWOptions, planAdamW } from '../ops/adamW.ts';
 import type { Tensor } from '../tensor.ts';
 import { Arithmetic } from './arithmetic.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 /**
  * Error bounds of adamW: a dozen operations for each element, each with the error that WGSL grants it, followed through.

@@ -1,5 +1,5 @@
 import { compareBound, sumBound } from '../bounds.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 /** One addition: gamma_1 * (|a| + |b|). */
 export const judgeAdd: Judge = ({ inputs, want, got, independent = false }) => {

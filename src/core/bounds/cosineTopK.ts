@@ -1,5 +1,5 @@
 import { failure, gamma, minNormal, pass, unitWgsl, type Verdict } from '../bounds.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 import { checkSelection } from './selection.ts';
 
 /**

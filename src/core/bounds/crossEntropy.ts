@@ -15,7 +15,7 @@ import {
   planCrossEntropyLogitsBackward,
 } from '../ops/crossEntropy.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 type Inputs = Readonly<Record<string, Tensor | undefined>>;
 

@@ -1,7 +1,7 @@
 import { type Bound, compareBound, sumBound } from '../bounds.ts';
 import { planCummaxBackward } from '../ops/cummax.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 /**
  * Error bounds of cummaxBackward: each output is a sum of m gradients in some order, so it is within

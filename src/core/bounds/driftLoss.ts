@@ -1,6 +1,6 @@
 import { compareBound, compareExact, gamma, minNormal, unitWgsl } from '../bounds.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 /** Sums of positive terms over the features and the tokens, a root, two divisions. */
 export const judgeDriftLoss: Judge = ({ inputs, want, got }) => {

@@ -1,5 +1,5 @@
 import { compareBound, minNormal, sumBound } from '../bounds.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 /** One product per element that stays, and what flushing a subnormal element loses, scaled; a dropped one must be 0. */
 const judgeProduct =

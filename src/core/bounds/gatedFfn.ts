@@ -7,7 +7,7 @@ import {
 } from '../ops/gatedFfn.ts';
 import type { Tensor } from '../tensor.ts';
 import { type Curve, curves } from './activations.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 import { addProduct, given, hasSubnormals, largest } from './matmul.ts';
 
 /**

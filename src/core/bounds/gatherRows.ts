@@ -1,5 +1,5 @@
 import { compareBound, sumBound } from '../bounds.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 /** Each element of the table's gradient is a sum of the m rows of dy that name its row. */
 export const judgeGatherRowsBackward: Judge = ({ inputs, want, got, independent = false }) => {

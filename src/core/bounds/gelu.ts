@@ -2,7 +2,7 @@ import { type Bound, compareBound, minNormal, unitNearest, unitWgsl } from '../b
 import type { GeluForm } from '../ops/gelu.ts';
 import type { Tensor } from '../tensor.ts';
 import { curves } from './activations.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 const curveOf = (form: GeluForm | undefined) => curves[form === 'tanh' ? 'geluTanh' : 'gelu'];
 

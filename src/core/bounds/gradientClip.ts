@@ -2,7 +2,7 @@ import { type Bound, compareBound, gamma, minNormal, unitNearest, unitWgsl } fro
 import { listNames } from '../ops/contract.ts';
 import type { Tensor } from '../tensor.ts';
 import { type Approximate, Arithmetic } from './arithmetic.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 interface Lines {
   readonly norm: Approximate;

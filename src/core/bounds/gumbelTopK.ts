@@ -2,7 +2,7 @@ import { compareBound, compareExact, unitNearest, unitWgsl, type Verdict } from 
 import { type Key, threefry2x32 } from '../key.ts';
 import type { Relaxation } from '../ops/gumbelTopK.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Call, Judge } from './index.ts';
+import type { Call, Judge } from './judge.ts';
 import { boundRow, type RowBound } from './lib/relaxations.ts';
 
 /** The selection, its scores and the threshold compare exactly; logInclusion by the error of its formula. */

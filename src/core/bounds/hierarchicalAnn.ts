@@ -10,7 +10,7 @@ import {
   shapeOfIndex,
 } from '../ops/hierarchicalAnn.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 import { checkSelection, exactInF32 } from './selection.ts';
 import { holdings, type Opened, openLevel, scoreWithSlack } from './tree.ts';
 

@@ -1,5 +1,5 @@
 import { compareBound, gamma, minNormal, unitWgsl } from '../bounds.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 /** A sum of N D positive terms, each good to four roundings. */
 export const judgeIdentityLoss: Judge = ({ inputs, want, got }) => {

@@ -9,7 +9,7 @@ import {
 } from '../bounds.ts';
 import { type InclusionLossPlan, planInclusionLoss } from '../ops/inclusionLoss.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 const u = unitWgsl;
 

@@ -1,6 +1,4 @@
 import { compareExact, failure, type Verdict } from '../bounds.ts';
-import type { Key } from '../key.ts';
-import type { Shape, Tensor } from '../tensor.ts';
 import { judgeAdamW } from './adamW.ts';
 import { judgeAdd } from './add.ts';
 import { judgeCosineTopK } from './cosineTopK.ts';
@@ -21,6 +19,7 @@ import { judgeGumbelTopK, judgeGumbelTopKBackward, judgeGumbelTopKRelaxed } from
 import { judgeAnn, judgeAnnAdd, judgeAnnSearch } from './hierarchicalAnn.ts';
 import { judgeIdentityLoss, judgeIdentityLossBackward } from './identityLoss.ts';
 import { judgeInclusionLoss, judgeInclusionLossBackward } from './inclusionLoss.ts';
+import type { Call, Judge } from './judge.ts';
 import { judgeKMeans } from './kMeans.ts';
 import { judgeLayerNorm, judgeLayerNormBackward } from './layerNorm.ts';
 import { judgeLazyGumbelTopK, judgeLazyGumbelTopKBalls } from './lazyGumbelTopK.ts';
@@ -38,24 +37,6 @@ import { judgeSmoothTopK, judgeSmoothTopKBackward, judgeSmoothTopKJvp } from './
 import { judgeSoftmax, judgeSoftmaxBackward } from './softmax.ts';
 import { judgeSparsemax, judgeSparsemaxBackward } from './sparsemax.ts';
 import { judgeSubVocabHead, judgeSubVocabHeadBackward } from './subVocabHead.ts';
-
-/** One call of an operator with what one twin wanted and the other got, tensors by the contract's names. */
-export interface Call {
-  readonly inputs: Readonly<Record<string, Tensor | undefined>>;
-  readonly options: Readonly<Record<string, unknown>>;
-  readonly want: Readonly<Record<string, Tensor>>;
-  readonly got: Readonly<Record<string, Tensor>>;
-  /**
-   * The inputs are random and do not repeat, so that roundings are independent: then the whole tensor is also tested for
-   * bias and variance. @defaultValue false
-   */
-  readonly independent?: boolean;
-  /** The reference's gumbelNoise, for judges of draws: only who knows the noise knows which draws are close. */
-  readonly noise?: (key: Key, shape: Shape) => Tensor;
-}
-
-/** Compare the outputs of a call, each by the bound that follows from its inputs. */
-export type Judge = (call: Call) => Record<string, Verdict>;
 
 /** Operators whose results are rounded. All others compare exactly. */
 const judges: Readonly<Record<string, Judge>> = {

@@ -11,7 +11,7 @@ import {
 } from '../bounds.ts';
 import { type ClusterMetric, type KMeansOptions, type KMeansPlan, planKMeans } from '../ops/kMeans.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 import { exactInF32 } from './selection.ts';
 import { scoreWithSlack } from './tree.ts';
 

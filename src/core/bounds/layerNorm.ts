@@ -9,7 +9,7 @@ import {
 } from '../bounds.ts';
 import { planLayerNorm, planLayerNormBackward } from '../ops/layerNorm.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 /** One of the two lines: the error of a sum of n terms relative to their absolute sum, and of one operation. */
 interface Line {

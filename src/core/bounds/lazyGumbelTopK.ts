@@ -9,7 +9,7 @@ import {
   planLazyGumbelTopK,
 } from '../ops/lazyGumbelTopK.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 import { checkSelection, exactInF32 } from './selection.ts';
 import { scoreWithSlack } from './tree.ts';
 

@@ -1,6 +1,6 @@
 import { compareBound, sumBound } from '../bounds.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 /** 1 - w, two products and a sum: at most four roundings on any path, of terms (|1 - w| + 1) |a| and |w| |b|. */
 export const judgeLerp: Judge = ({ inputs, want, got, independent = false }) => {

@@ -7,7 +7,7 @@ import {
   planMatmulBackward,
 } from '../ops/matmul.ts';
 import type { Tensor, TypedArray } from '../tensor.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 /**
  * Error bound of matmul: an element is a sum of K rounded products and a bias in some order, so it is within

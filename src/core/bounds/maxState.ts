@@ -10,7 +10,7 @@ import {
 } from '../bounds.ts';
 import { planMaxState, planMaxStateBackward } from '../ops/maxState.ts';
 import { Tensor } from '../tensor.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 /** Most roundings on the way of one term of y: two alphas added, three summands joined, a product, three sums. */
 const roundingsOfY = 8;

@@ -1,7 +1,7 @@
 import { compareBound, sumBound } from '../bounds.ts';
 import { planMixHeads } from '../ops/mixHeads.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 /** Sums over heads of the absolute products. */
 function absoluteMix(x: Tensor, weight: Tensor, transposed: boolean): Float64Array {

@@ -5,7 +5,7 @@ import {
   planMultiHeadAttention,
 } from '../ops/multiHeadAttention.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 const u = unitWgsl;
 

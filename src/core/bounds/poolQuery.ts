@@ -1,6 +1,6 @@
 import { compareBound, sumBound } from '../bounds.ts';
 import { planPoolQuery } from '../ops/poolQuery.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 /** A mean of at most p + 1 numbers: their sum and a division within 2.5 ulp. One number alone is a copy. */
 export const judgePoolQuery: Judge = ({ inputs, options, want, got, independent = false }) => {

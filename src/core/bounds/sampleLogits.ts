@@ -10,7 +10,7 @@ import {
 } from '../bounds.ts';
 import { planSampleLogits, type SampleLogitsOptions, type SampleLogitsPlan } from '../ops/sampleLogits.ts';
 import { Tensor } from '../tensor.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 /**
  * sampleLogits is compared by margins. Another word than the reference's is right only if rounding could have decided

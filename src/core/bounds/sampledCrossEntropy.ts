@@ -7,7 +7,7 @@ import {
 } from '../ops/sampledCrossEntropy.ts';
 import { Tensor } from '../tensor.ts';
 import { allowed, gradients, type Line, type Logits, lossBounds, nearest } from './crossEntropy.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 type Inputs = Readonly<Record<string, Tensor | undefined>>;
 

@@ -1,5 +1,5 @@
 import { compareBound, sumBound } from '../bounds.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 /** The integer sum is exact in f32; two products by scales are rounded. */
 export const judgeScoreInt8: Judge = ({ want, got, independent = false }) => {

@@ -1,6 +1,6 @@
 import { compareBound, compareExact, sumBound } from '../bounds.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 /** concat with rho = 1: copies. Else a product; add: a product and a sum of |u| + |rho d|. */
 export const judgeSkipTuning: Judge = ({ inputs, options, want, got, independent = false }) => {

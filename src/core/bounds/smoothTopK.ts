@@ -1,6 +1,6 @@
 import { compareBound, gamma, unitNearest, unitWgsl } from '../bounds.ts';
 import { relaxationOf, type SmoothTopKOptions } from '../ops/smoothTopK.ts';
-import type { Call, Judge } from './index.ts';
+import type { Call, Judge } from './judge.ts';
 import { boundIterated, boundRow, type RowBound } from './lib/relaxations.ts';
 
 const why = 'roundings of each term, of their sum and so of lambda (tables: of each step), to first order';

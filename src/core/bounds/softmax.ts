@@ -1,7 +1,7 @@
 import { type Bound, compareBound, gamma, minNormal, unitNearest, unitWgsl } from '../bounds.ts';
 import { planSoftmax, planSoftmaxBackward, type SoftmaxPlan } from '../ops/softmax.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 /**
  * Error bound of softmax, relative to each probability. With d = x - max: the difference is rounded, which changes the

@@ -1,7 +1,7 @@
 import { type Bound, compareBound, gamma, minNormal, unitWgsl } from '../bounds.ts';
 import { planSparsemax } from '../ops/sparsemax.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 /**
  * Error bound of sparsemax, absolute. tau is a mean over the k entries of the support: its sum is off by gamma_k times their

@@ -1,7 +1,7 @@
 import { compareBound, sumBound } from '../bounds.ts';
 import { planSubVocabHead, type SubVocabHeadPlan } from '../ops/subVocabHead.ts';
 import type { Tensor } from '../tensor.ts';
-import type { Judge } from './index.ts';
+import type { Judge } from './judge.ts';
 
 /** Call the body for every token and word that is there. */
 function forPairs(
