@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readSafetensors } from '../src/core/formats/safetensors.ts';
 import { trainBpe } from '../src/core/tokenizers/bpe.ts';
 import { trainUnigram } from '../src/core/tokenizers/unigram.ts';
 import { type Finished, inProcess } from './support/cli.ts';
@@ -203,6 +204,73 @@ describe('zett', () => {
     expect((await ok(...args)).stdout).toContain('target.json | fvt |');
   });
 
+  test('languages: one per text, named when a vocabulary is predicted; resumed byte for byte', async () => {
+    writeFileSync(
+      at('de.txt'),
+      'Das laufende Maximum steigt nur; nie fällt es, wie lang es auch läuft.\n'.repeat(40),
+    );
+    const two = training.map((word) => (word === 'text.txt' ? 'de.txt' : word));
+    const texts = [
+      ...two.slice(0, 6),
+      'text.txt',
+      ...two.slice(6),
+      '--languages',
+      '--steps',
+      '6',
+      '--out',
+      'two',
+    ];
+    await ok(...texts);
+    const metrics = readFileSync(at('two/metrics.jsonl'), 'utf8').trim().split('\n');
+    expect(metrics).toHaveLength(6);
+    const use = ['--model', 'body', '--hypernet', 'two', '--tokenizer', 'target.json', ...twin];
+    const bits = async (...language: string[]): Promise<number> => {
+      const made = await ok(
+        'zett',
+        'eval',
+        ...use,
+        '--text',
+        'text.txt',
+        '--seeds',
+        '1',
+        '--json',
+        ...language,
+      );
+      return JSON.parse(made.stdout).results[1].bitsPerByte;
+    };
+    const [first, second] = [await bits('--language', 'de'), await bits('--language', 'text')];
+    expect(first).not.toBe(second);
+    expect(await bits('--language', '1')).toBe(second);
+    for (const [args, message] of [
+      [['--language', 'fr'], 'there is no language "fr"; two knows 0 (de), 1 (text)'],
+      [['--language', '2'], 'there is no language "2"'],
+      [[], 'two knows languages: say which with --language, of 0 (de), 1 (text)'],
+      [
+        ['--hypernet', 'whole', '--language', 'de'],
+        'whole was trained without languages; leave --language out',
+      ],
+    ] as const) {
+      const r = await run('zett', 'transfer', ...use, '--out', 'n', ...args);
+      expect(r.code).toBe(2);
+      expect(r.stderr).toContain(message);
+    }
+    // Stopped after the third step and gone on with: in the middle of the languages' turns.
+    const part = [...texts.slice(0, -1), 'parts', '--json'];
+    const child = spawn(process.execPath, [main, ...part], { cwd: folder });
+    let lines = 0;
+    child.stdout.on('data', (data: Buffer) => {
+      lines += data.toString().split('\n').length - 1;
+      // Once: a second signal ends it without saving.
+      if (lines >= 3 && !child.killed) child.kill('SIGINT');
+    });
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    if (code === 130) await ok(...texts.slice(0, -1), 'parts', '--resume');
+    for (const file of ['hypernet.safetensors', 'metrics.jsonl'])
+      expect(readFileSync(at(join('parts', file))).equals(readFileSync(at(join('two', file)))), file).toBe(
+        true,
+      );
+  });
+
   test('training goes on after a transfer, and eval measures on the way', async () => {
     const shots = [
       '--shots-text',
@@ -346,6 +414,19 @@ describe('zett', () => {
       }),
       'a transfer needs a tokenizer whose tokens are bytes',
     ],
+    [
+      'an unknown pre-tokenizer',
+      (j: Record<string, never>) => ({ ...j, pre_tokenizer: { type: 'Riddle' } }),
+      'bad.json: it cannot be read: Unknown PreTokenizer type: Riddle',
+    ],
+    [
+      'an id with two tokens',
+      (j: { model: { vocab: object } }) => ({
+        ...j,
+        model: { ...j.model, vocab: { ...j.model.vocab, twice: 7 } },
+      }),
+      'bad.json: the id 7 belongs to both',
+    ],
   ])('%s is refused', async (_, change, message) => {
     writeFileSync(
       at('bad.json'),
@@ -366,6 +447,38 @@ describe('zett', () => {
     );
     expect(r.code).toBe(2);
     expect(r.stderr).toContain(message);
+  });
+
+  test('of two tokens with the same bytes both get the same row, as the chapter says', async () => {
+    const json = JSON.parse(readFileSync(at('source.json'), 'utf8'));
+    const { vocab } = json.model as { vocab: [string, number][] };
+    // One long piece takes the text of another.
+    const long = vocab.flatMap(([piece], id) => (piece.length > 2 && !piece.startsWith('<') ? [id] : []));
+    const [other, first, second] = long as [number, number, number];
+    vocab[second] = [vocab[first]![0], vocab[second]![1]];
+    writeFileSync(at('twice.json'), JSON.stringify(json));
+    for (const method of [
+      ['--hypernet', 'whole'],
+      ['--method', 'fvt'],
+    ]) {
+      await ok(
+        'zett',
+        'transfer',
+        '--model',
+        'body',
+        ...method,
+        '--tokenizer',
+        'twice.json',
+        '--out',
+        'twice',
+        ...twin,
+      );
+      const { tensors } = readSafetensors(new Uint8Array(readFileSync(at('twice/model.safetensors'))));
+      const row = (id: number) => [...tensors.get('em.weight')!.data.slice(8 * id, 8 * id + 8)];
+      expect(row(first)).toEqual(row(second));
+      expect(row(first)).not.toEqual(row(other));
+    }
+    await ok('samout', 'eval', '--model', 'twice', '--text', 'text.txt', ...twin);
   });
 
   test('a tokenizer without special tokens gets rows from the source for begin and padding', async () => {

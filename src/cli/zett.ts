@@ -6,6 +6,10 @@ export function zettCommand(): Command {
     new Option('--twin <twin>', 'which implementation runs').choices(['ref', 'gpu']).default('gpu');
   const adapter = () => new Option('--adapter <text>', 'part of the name of the GPU adapter to use');
   const model = ['--model <folder>', 'a folder that samout train wrote: the source'] as const;
+  const language = [
+    '--language <name>',
+    'which of its languages the tokens are of: name or number; only for one trained with --languages',
+  ] as const;
   return new Command('zett')
     .description('give a model another tokenizer without training the model again')
     .addCommand(
@@ -17,6 +21,10 @@ export function zettCommand(): Command {
         .requiredOption(
           '--text <file...>',
           'text files, UTF-8: tokenizers are sampled from them, and the loss is theirs',
+        )
+        .option(
+          '--languages',
+          'each text file is a language of its own, named after it; tokens are marked with it',
         )
         .requiredOption('--out <folder>', 'where the hypernetwork, its metrics and its curve go')
         .option('--resume', 'continue the run in --out, with its settings')
@@ -54,6 +62,7 @@ export function zettCommand(): Command {
         .requiredOption('--tokenizer <file>', 'a tokenizer.json')
         .requiredOption('--out <folder>', 'where the new model goes; samout generate and eval take it')
         .option('--hypernet <folder>', 'a folder that zett train wrote')
+        .option(...language)
         .addOption(
           new Option('--method <name>', 'how rows are made')
             .choices(['hypernet', 'fvt', 'focus', 'lexical', 'random'])
@@ -80,6 +89,7 @@ export function zettCommand(): Command {
         .requiredOption('--tokenizer <file...>', 'one tokenizer.json or several')
         .requiredOption('--text <file>', 'what to measure on')
         .option('--hypernet <folder...>', 'folders that zett train wrote, such as one per seed')
+        .option(...language)
         .option('--context <file>', 'text that focus takes its vectors from; without it, focus is left out')
         .option('--seeds <n>', 'draws of the random rows', integer(1), 3)
         .option('--shots <list>', 'measure again after training so many steps on, such as 50,200', integers)
@@ -103,6 +113,7 @@ export function zettCommand(): Command {
         )
         .requiredOption('--out <folder>', 'where the model with more words goes')
         .option('--hypernet <folder>', 'a folder that zett train wrote for this model')
+        .option(...language)
         .addOption(
           new Option('--method <name>', 'how rows are made')
             .choices(['hypernet', 'fvt', 'random'])

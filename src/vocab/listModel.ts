@@ -98,29 +98,27 @@ export function createChooser(model: ListModel, offsets: Int32Array): Chooser {
   dots.rows.set(model.codes);
   const means = new Float64Array(lists);
   const inverses = new Float64Array(lists);
+  const sizes = Float64Array.from({ length: lists }, (_, l) => offsets[l + 1]! - offsets[l]!);
+  const [leftMeans, leftInverses, leftSizes] = [means.slice(), means.slice(), means.slice()];
   const z = new Float32Array(lists);
+  const places = new Uint16Array(lists);
   const names = Int32Array.from({ length: lists }, (_, i) => i);
   const active = new Int32Array(lists);
   const expected = new Float64Array(bins);
   const words = new Float64Array(bins);
-  const sizeOf = (l: number): number => offsets[l + 1]! - offsets[l]!;
 
-  /** The t above which all lists together should hold `wanted` words. */
-  const threshold = (wanted: number): number => {
-    let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-    for (let l = 0; l < lists; l++) {
-      const reach = span / inverses[l]!;
-      low = Math.min(low, means[l]! - reach);
-      high = Math.max(high, means[l]! + reach);
-    }
-    active.set(names);
+  /** The t above which all lists together should hold `wanted` words; it lies between low and high. */
+  const threshold = (wanted: number, low: number, high: number): number => {
+    leftMeans.set(means);
+    leftInverses.set(inverses);
+    leftSizes.set(sizes);
     let left = lists;
-    for (let round = 0; round < 40 && high - low > 1e-6 * Math.max(Math.abs(low), Math.abs(high)); round++) {
+    for (let round = 0; round < 40 && high - low > 1e-4 * Math.max(Math.abs(low), Math.abs(high)); round++) {
       const t = (low + high) / 2;
       let total = 0;
       for (let i = 0; i < left; i++) {
-        const l = active[i]!;
-        total += sizeOf(l) * shareAbove((means[l]! - t) * inverses[l]!);
+        const z = (leftMeans[i]! - t) * leftInverses[i]!;
+        if (z > -span) total += leftSizes[i]! * shareAbove(z);
       }
       if (total < wanted) high = t;
       else {
@@ -128,8 +126,10 @@ export function createChooser(model: ListModel, offsets: Int32Array): Chooser {
         // Who has nothing above the lowest t has nothing above the others.
         let kept = 0;
         for (let i = 0; i < left; i++) {
-          const l = active[i]!;
-          if ((means[l]! - low) * inverses[l]! > -span) active[kept++] = l;
+          if ((leftMeans[i]! - low) * leftInverses[i]! <= -span) continue;
+          leftMeans[kept] = leftMeans[i]!;
+          leftInverses[kept] = leftInverses[i]!;
+          leftSizes[kept++] = leftSizes[i]!;
         }
         left = kept;
       }
@@ -146,23 +146,29 @@ export function createChooser(model: ListModel, offsets: Int32Array): Chooser {
       let square = 0;
       for (const code of query) square += code * code;
       square *= scale * scale;
+      let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
       for (let l = 0; l < lists; l++) {
         const mean = sums[l]! * numbers[4 * l]! * scale;
-        const part = (mean * numbers[4 * l + 1]!) ** 2;
-        const across = numbers[4 * l + 3]!;
-        const variance = part * numbers[4 * l + 2]! + Math.max(square - part, 0) * across;
+        const cosine = mean * numbers[4 * l + 1]!;
+        const part = cosine * cosine;
+        const rest = part < square ? square - part : 0;
+        const variance = part * numbers[4 * l + 2]! + rest * numbers[4 * l + 3]!;
         means[l] = mean;
         // A list of equal words has no variance, but rounded scores.
-        inverses[l] = 1 / Math.sqrt(variance + 1e-12 * square + 1e-30);
+        const deviation = Math.sqrt(variance + 1e-12 * square + 1e-30);
+        inverses[l] = 1 / deviation;
+        const reach = span * deviation;
+        if (mean - reach < low) low = mean - reach;
+        if (mean + reach > high) high = mean + reach;
       }
-      const t = threshold(wanted);
+      const t = threshold(wanted, low, high);
       for (let l = 0; l < lists; l++) z[l] = (means[l]! - t) * inverses[l]!;
       if (nprobe !== undefined) {
         const keys = keysOf(z, lists);
         for (let take = nprobe; ; take = Math.min(2 * take, lists)) {
           const best = bestOf(keys, names, lists, take).slice().sort();
           let total = 0;
-          for (const l of best) total += sizeOf(l);
+          for (const l of best) total += sizes[l]!;
           if (total >= wanted || take === lists) return best;
         }
       }
@@ -171,9 +177,10 @@ export function createChooser(model: ListModel, offsets: Int32Array): Chooser {
       words.fill(0);
       let all = 0;
       for (let l = 0; l < lists; l++) {
-        const size = sizeOf(l);
-        const share = size * shareAbove(z[l]!);
+        const size = sizes[l]!;
         const bin = binOf(z[l]!);
+        const share = size * table[bin]!;
+        places[l] = bin;
         expected[bin]! += share;
         words[bin]! += size;
         all += share;
@@ -185,7 +192,7 @@ export function createChooser(model: ListModel, offsets: Int32Array): Chooser {
         total += words[bin]!;
       }
       let count = 0;
-      for (let l = 0; l < lists; l++) if (sizeOf(l) > 0 && binOf(z[l]!) >= bin) active[count++] = l;
+      for (let l = 0; l < lists; l++) if (places[l]! >= bin && sizes[l]! > 0) active[count++] = l;
       return active.slice(0, count);
     },
   };
@@ -198,12 +205,12 @@ export function createChooser(model: ListModel, offsets: Int32Array): Chooser {
 const caution = 2.5;
 
 /** z is looked at from -span to span, in steps of 1 / 256. */
-const span = 6;
+const span = 5;
 const perUnit = 256;
 const bins = 2 * span * perUnit + 1;
 
 function binOf(z: number): number {
-  return Math.max(0, Math.min(bins - 1, Math.floor((z + span) * perUnit)));
+  return z <= -span ? 0 : z >= span ? bins - 1 : ((z + span) * perUnit) | 0;
 }
 
 /** P(a normal number is below z), z a multiple of 1 / perUnit from -span on. */
@@ -211,7 +218,7 @@ const table = normalTable();
 
 function shareAbove(z: number): number {
   if (z <= -span) return 0;
-  return z >= span ? 1 : table[Math.floor((z + span) * perUnit)]!;
+  return z >= span ? 1 : table[((z + span) * perUnit) | 0]!;
 }
 
 /** The sum of the density by the midpoint rule. exp(-y) = (1 - y / 2^20 + ...)^(2^20) by squaring: the same bits everywhere. */

@@ -20,6 +20,7 @@ export async function addToModel(
     readonly out: string;
     readonly method: Exclude<Method, 'focus' | 'lexical'>;
     readonly hypernet?: string;
+    readonly language?: string;
     readonly seed: number;
   },
 ): Promise<void> {
@@ -37,7 +38,7 @@ export async function addToModel(
   const body = { config: model.config.samOut, parameters: model.parameters.samOut };
   const extra = sourceVocabulary(wordSource(model.table)).extra.length;
   const hypernet =
-    method === 'hypernet' ? { hypernet: hypernetFor(command, options.hypernet!, body, extra) } : {};
+    method === 'hypernet' ? hypernetFor(command, options.hypernet!, body, extra, options.language) : {};
   await withBackend(command, options, async (backend) => {
     const made = await addWords(backend, model, fresh, { method, seed: options.seed, ...hypernet });
     mkdirSync(options.out, { recursive: true });

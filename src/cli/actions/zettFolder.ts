@@ -16,6 +16,8 @@ export interface ZettRun {
   readonly vocabulary: number;
   readonly batch: number;
   readonly length: number;
+  /** Names of its languages, where it has any: one per text. */
+  readonly languages?: readonly string[];
   /** SHA-256 of the text and of the source's table: a resumed run must see the same. */
   readonly text: string;
   readonly source: string;

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, extname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type { Backend } from '../../core/backend.ts';
 import { ArgumentError } from '../../core/errors.ts';
@@ -46,6 +46,7 @@ const identityTokens = 4096;
 export interface ZettTrainOptions extends TwinOptions {
   readonly model: string;
   readonly text: readonly string[];
+  readonly languages?: boolean;
   readonly out: string;
   readonly resume?: boolean;
   readonly steps: number;
@@ -67,11 +68,21 @@ export interface ZettTrainOptions extends TwinOptions {
 /** `subvocab zett train`: see its help. */
 export async function train(options: ZettTrainOptions): Promise<void> {
   const { body, source } = await readSource(options.model);
-  const text = options.text.map((path) => readText(command, path).text).join('\n');
-  if (text.length < 4 * chunk) {
+  const files = options.text.map((path) => readText(command, path).text);
+  const text = files.join('\n');
+  const names = options.text.map((path) => basename(path, extname(path)));
+  for (const [i, { length }] of (options.languages ? files : [text]).entries()) {
+    if (length >= 4 * chunk) continue;
+    const which = options.languages ? `the text of the language ${names[i]}` : 'the text';
     throw new ArgumentError(
       command,
-      `the text has ${text.length} characters; ${4 * chunk} are the least: give more`,
+      `${which} has ${length} characters; ${4 * chunk} are the least: give more`,
+    );
+  }
+  if (options.languages && new Set(names).size < names.length) {
+    throw new ArgumentError(
+      command,
+      `the languages are named after their files, and two of ${names.join(', ')} are the same; rename one`,
     );
   }
   const hash = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('hex');
@@ -108,6 +119,7 @@ export async function train(options: ZettTrainOptions): Promise<void> {
     vocabulary,
     batch,
     length,
+    ...(options.languages ? { languages: names } : {}),
     ...marks,
   };
   const config =
@@ -117,6 +129,7 @@ export async function train(options: ZettTrainOptions): Promise<void> {
       tied: body.parameters.head === undefined,
       heads: options.heads,
       extra: source.extra.length,
+      languages: options.languages ? names.length : 0,
       ...(options.hidden === undefined ? {} : { hidden: options.hidden }),
     });
   mkdirSync(options.out, { recursive: true });
@@ -127,7 +140,8 @@ export async function train(options: ZettTrainOptions): Promise<void> {
     say(
       `${hypernetSize(config)} parameters; steps ${trainer.step + 1} to ${run.schedule.steps}, of them ${run.schedule.identitySteps} of the warm-up`,
     );
-    await loop(backend, trainer, config, source, text, run, options, frozen);
+    const texts = run.languages === undefined ? [text] : files;
+    await loop(backend, trainer, config, source, texts, run, options, frozen);
   });
 }
 
@@ -175,7 +189,7 @@ async function loop<T extends AnyTensor>(
   trainer: ZettTrainer<T>,
   config: HypernetConfig,
   source: SourceVocabulary,
-  text: string,
+  texts: readonly string[],
   run: ZettRun,
   options: ZettTrainOptions,
   frozen: Parameters<typeof hypernetFile>[1]['frozen'],
@@ -210,11 +224,14 @@ async function loop<T extends AnyTensor>(
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
   const line = progress();
-  const sampler = new TokenizerSampler();
+  const samplers = texts.map(() => new TokenizerSampler());
+  // Languages take turns. One text is one language, which no token is marked with.
+  const turnOf = (at: number): number => ((at % texts.length) + texts.length) % texts.length;
+  const languageOf = (at: number) => (run.languages === undefined ? {} : { language: turnOf(at) });
   // The window of a resumed run is that of an unbroken one: the batches before it are counted again.
   const first = Math.max(trainer.step, run.schedule.identitySteps) - run.schedule.identitySteps;
-  for (let back = Math.max(first - 16, -16); back < first; back++)
-    sampler.push(chunksOf(text, run.seed, back));
+  for (let back = first - 16 * texts.length; back < first; back++)
+    samplers[turnOf(back)]!.push(chunksOf(texts[turnOf(back)]!, run.seed, back));
   try {
     const started = performance.now();
     const begun = trainer.step;
@@ -228,10 +245,12 @@ async function loop<T extends AnyTensor>(
           Math.min(identityTokens, source.ids.size),
           foldIn(foldIn(key(run.seed), 2), trainer.step),
         );
-        metric = await trainer.identity(ids);
+        metric = await trainer.identity(ids, languageOf(trainer.step).language);
       } else {
+        const at = trainer.step - run.schedule.identitySteps;
+        const [sampler, text] = [samplers[turnOf(at)]!, texts[turnOf(at)]!];
         const { task, bytes } = await languageTask(backend, config, source, sampler, text, run, trainer.step);
-        const made = await trainer.language(task);
+        const made = await trainer.language({ ...task, ...languageOf(at) });
         metric = { ...made, bitsPerByte: made.crossEntropy! / Math.LN2 / bytes };
       }
       metrics.push(metric);

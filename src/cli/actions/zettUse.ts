@@ -17,7 +17,13 @@ import { readText, readTokenizer } from './texts.ts';
 import { readHypernet } from './zettFolder.ts';
 
 /** A hypernetwork that fits the model. @throws ArgumentError if it was trained for another one */
-export function hypernetFor(command: string, folder: string, { config }: ZettBody, extra: number): Hypernet {
+export function hypernetFor(
+  command: string,
+  folder: string,
+  { config }: ZettBody,
+  extra: number,
+  language?: string,
+): { readonly hypernet: Hypernet; readonly language?: number } {
   const hypernet = readHypernet(command, folder);
   const rows = hypernet.frozen.table.shape[0];
   if (
@@ -30,7 +36,19 @@ export function hypernetFor(command: string, folder: string, { config }: ZettBod
       `${folder} was trained for a model with ${rows} ids and ${hypernet.config.width} features; this one has ${config.vocabulary} and ${config.width}`,
     );
   }
-  return hypernet;
+  const { languages: names = [] } = hypernet.run;
+  const known = names.map((name, i) => `${i} (${name})`).join(', ');
+  if (language === undefined) {
+    if (names.length === 0) return { hypernet };
+    throw new ArgumentError(command, `${folder} knows languages: say which with --language, of ${known}`);
+  }
+  if (names.length === 0)
+    throw new ArgumentError(command, `${folder} was trained without languages; leave --language out`);
+  const at = names.indexOf(language);
+  const id = at >= 0 ? at : /^\d+$/.test(language) ? Number(language) : -1;
+  if (id < 0 || id >= names.length)
+    throw new ArgumentError(command, `there is no language "${language}"; ${folder} knows ${known}`);
+  return { hypernet, language: id };
 }
 
 /** Steps of training after the transfer. */
@@ -65,6 +83,7 @@ export async function transferModel(
       readonly tokenizer: string;
       readonly out: string;
       readonly hypernet?: string;
+      readonly language?: string;
       readonly method: Method;
       readonly context?: string;
       readonly seed: number;
@@ -84,7 +103,7 @@ export async function transferModel(
   const target = targetVocabulary(tokenizer, source);
   const hypernet =
     method === 'hypernet'
-      ? { hypernet: hypernetFor(command, options.hypernet!, body, source.extra.length) }
+      ? hypernetFor(command, options.hypernet!, body, source.extra.length, options.language)
       : {};
   const text =
     options.context === undefined ? {} : { text: tokenizer.encode(readText(command, options.context).text) };
@@ -127,6 +146,7 @@ export async function evaluateTransfer(
       readonly tokenizer: readonly string[];
       readonly text: string;
       readonly hypernet?: readonly string[];
+      readonly language?: string;
       readonly context?: string;
       readonly seeds: number;
       readonly json?: boolean;
@@ -138,7 +158,7 @@ export async function evaluateTransfer(
   const { text, bytes } = readText(command, options.text);
   const context = options.context === undefined ? undefined : readText(command, options.context).text;
   const hypernets = (options.hypernet ?? []).map((folder) =>
-    hypernetFor(command, folder, body, source.extra.length),
+    hypernetFor(command, folder, body, source.extra.length, options.language),
   );
   const targets = await Promise.all(
     options.tokenizer.map(async (path) => {
@@ -188,7 +208,7 @@ export async function evaluateTransfer(
     for (const { path, tokenizer, target } of targets) {
       const made: ZettBody[] = [];
       for (const hypernet of hypernets)
-        made.push(await transfer(backend, body, source, target, 'hypernet', { hypernet }));
+        made.push(await transfer(backend, body, source, target, 'hypernet', hypernet));
       if (made.length > 0) await measure(path, 'hypernet', tokenizer, made);
       const rules: Method[] = [
         'fvt',

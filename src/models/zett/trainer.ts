@@ -77,6 +77,8 @@ export interface ZettTask {
   /** i32 [B, S + 1] in the new ids. */
   readonly tokens: Tensor;
   readonly paddingIndex: number;
+  /** The language of its tokens; only where the hypernetwork has any. */
+  readonly language?: number;
 }
 
 export interface ZettMetric {
@@ -208,12 +210,13 @@ export class ZettTrainer<T extends AnyTensor> implements Disposable {
   /**
    * One step of the warm-up: half the mean squared distance of both tables' predicted rows to the source's.
    * @param ids of the source's tokens, drawn by the caller; each is its own form
+   * @param language what they are marked with; only where the hypernetwork has languages
    */
-  async identity(ids: Int32Array): Promise<ZettMetric> {
+  async identity(ids: Int32Array, language?: number): Promise<ZettMetric> {
     const { config, backend } = this;
     const forms = new Int32Array(ids.length * config.length).fill(-1);
     for (let n = 0; n < ids.length; n++) forms[n * config.length] = ids[n]!;
-    const batch = this.#bring(tensor([ids.length, config.length], forms));
+    const batch = this.#bring(tensor([ids.length, config.length], forms), language);
     using chosen = backend.upload(tensor([ids.length], ids));
     return await this.#move([batch], 'identity', (ops, tape, made) => {
       const rows = made[0]!;
@@ -228,7 +231,7 @@ export class ZettTrainer<T extends AnyTensor> implements Disposable {
   async language(task: ZettTask): Promise<ZettMetric> {
     const { config, backend } = this;
     const groups = formGroups(task.forms);
-    const batches = groups.map((g) => this.#bring(g.forms));
+    const batches = groups.map((g) => this.#bring(g.forms, task.language));
     const [B = 0, length = 0] = task.tokens.shape;
     const cut = (at: number): Tensor => {
       const out = new Int32Array(B * (length - 1));
@@ -339,8 +342,8 @@ export class ZettTrainer<T extends AnyTensor> implements Disposable {
     }
   }
 
-  #bring(forms: Tensor): HypernetBatch<T> {
-    const batch = hypernetBatch(this.config, this.frozen.table.shape[0]!, forms);
+  #bring(forms: Tensor, language?: number): HypernetBatch<T> {
+    const batch = hypernetBatch(this.config, this.frozen.table.shape[0]!, forms, language);
     return mapBatch(batch, (t) => this.backend.upload(t));
   }
 
