@@ -89,5 +89,12 @@ export function benchmarks(tier: Tier): Benchmark[] {
       }),
     }),
   );
-  return [flat, ...searches];
+  const alone: Benchmark = {
+    op: 'hierarchicalAnnSearch',
+    label: 'a query alone',
+    shape: `[${n}, ${d}] 1 query k ${k} lists ${lists} nprobe ${probes[1]}`,
+    inputs: () => ({ ...tensorsOf(index()), queries: tensor([1, d], q().slice(0, d)) }),
+    options: { k, nprobe: probes[1] },
+  };
+  return [flat, ...searches, alone];
 }
