@@ -281,7 +281,7 @@ describe('the commands', () => {
 
   test('build, search, info, verify, export', async () => {
     const builtNow = await run('build', '--vectors', 'base.fbin', ...engine, '--lists', '10', '--json');
-    expect(builtNow).toMatchObject({ code: 0, stderr: '' });
+    expect(builtNow.code).toBe(0);
     expect(JSON.parse(builtNow.stdout)).toEqual({ vectors: n, dimensions: d, lists: 10 });
     const found = await run(
       'search',

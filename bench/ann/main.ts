@@ -24,6 +24,7 @@ import { describeMachine } from '../support/machine.ts';
 
 const [k, d, queryCount] = [8192, 64, 32];
 const [, , command, dir = '', first = '', second = ''] = process.argv;
+const peers = process.env.ANN_PEERS ?? fileURLToPath(new URL('../peers', import.meta.url));
 const at = (name: string): string => join(dir, name);
 const seconds = async (name: string, work: () => unknown): Promise<void> => {
   const before = performance.now();
@@ -84,8 +85,13 @@ function skipped(name: string): (error: unknown) => void {
 }
 
 function peer<T>(name: string): T {
-  const folder = process.env.ANN_PEERS ?? fileURLToPath(new URL('../peers', import.meta.url));
-  return createRequire(join(resolve(folder), 'package.json'))(name) as T;
+  return createRequire(join(resolve(peers), 'package.json'))(name) as T;
+}
+
+/** Not every package lets its package.json be required. */
+function versionOf(name: string, folder: string): string {
+  const file = join(folder, 'node_modules', name, 'package.json');
+  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).version : 'not there';
 }
 
 /** usearch: 16 neighbours, 128 looked at when a word is added. Without words it is read from the file. */
@@ -212,17 +218,10 @@ async function time(results: string): Promise<void> {
         graph.search(query, ef),
       );
   }
-  const version = (name: string): string => {
-    try {
-      return peer<{ version: string }>(`${name}/package.json`).version;
-    } catch {
-      return 'not there';
-    }
-  };
   const versions = {
-    lancedb: createRequire(import.meta.url)('@lancedb/lancedb/package.json').version,
-    usearch: version('usearch'),
-    'hnswlib-node': version('hnswlib-node'),
+    lancedb: versionOf('@lancedb/lancedb', fileURLToPath(new URL('../..', import.meta.url))),
+    usearch: versionOf('usearch', peers),
+    'hnswlib-node': versionOf('hnswlib-node', peers),
   };
   const machine = await describeMachine();
   const about = { words: n, dimensions: d, lists, k, queries: queryCount, built, versions, machine };

@@ -29,14 +29,12 @@ file = os.path.join(folder, "faiss.ivf")
 if os.path.exists(file):
     index = faiss.read_index(file)
 else:
-    faiss.omp_set_num_threads(2)
     before = time.perf_counter()
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
     index.train(base)
     index.add(base)
     print("built in", time.perf_counter() - before, file=sys.stderr)
     faiss.write_index(index, file)
-    faiss.omp_set_num_threads(1)
 if results == "-":
     sys.exit()
 rows = []
