@@ -20,6 +20,7 @@ export {
 } from './core/tensor.ts';
 export { Gpu, GpuTensor, type OpenOptions, openGpu } from './gpu/index.ts';
 export { refBackend } from './ref/backend.ts';
+export { bestFirstSearch } from './vocab/bestFirst.ts';
 export { buildWords, type WordBuildOptions, type WordBuildReport } from './vocab/buildWords.ts';
 export type { EngineBuildOptions, EngineBuildReport, EngineIndex, EngineRows } from './vocab/engineIndex.ts';
 export { buildLance, type LanceOptions, openLance } from './vocab/lanceIndex.ts';
