@@ -584,6 +584,12 @@ describe('the commands', () => {
     const ids = new Int32Array(Uint8Array.from(fs.readFileSync(`${out}.ibin`).subarray(8)).buffer);
     await using index = openWords(join(folder, 'own'));
     expect(ids).toEqual((await index.search(queries, 30, { nprobe: 8 })).ids);
+    expect(await runCli([...search, '--recall', '0.5', '--out', out])).toMatchObject({ code: 0 });
+    const half = new Int32Array(Uint8Array.from(fs.readFileSync(`${out}.ibin`).subarray(8)).buffer);
+    expect(half).toEqual((await index.search(queries, 30, { recall: 0.5 })).ids);
+    const both = await runCli([...search, '--recall', '0.5', '--nprobe', '3', '--out', out]);
+    expect(both.stderr).toContain('stands instead of --nprobe');
+    expect((await runCli([...search, '--recall', 'most', '--out', out])).stderr).toContain('recall is NaN');
     expect(await runCli([...search, '--unsorted', '--out', out])).toMatchObject({ code: 0 });
     const refused = await runCli([...search, '--on-short', 'pad', '--out', out]);
     expect(refused.code).toBe(2);

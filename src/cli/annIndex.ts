@@ -44,6 +44,10 @@ export function indexCommand(): Command {
     .requiredOption('--k <n>', 'how many per query')
     .requiredOption('--out <name>', 'results go to <name>.ibin (ids) and <name>.fbin (scores)')
     .option('--nprobe <n>', 'lists to look into')
+    .option(
+      '--recall <x>',
+      'instead: as many lists as should hold this share of the best; for an index on disk',
+    )
     .option('--beam <n>', 'nodes of each upper level to open')
     .option('--unsorted', 'the set alone, by ascending id')
     .addOption(

@@ -59,6 +59,7 @@ export interface SearchOptions extends Where, MaybeEngine {
   readonly k: string;
   readonly out: string;
   readonly nprobe?: string;
+  readonly recall?: string;
   readonly beam?: string;
   readonly unsorted?: true;
   readonly onShort: 'extend' | 'error' | 'pad';
@@ -193,7 +194,11 @@ async function searchVocab(
   const [count = 0, d] = queries.shape;
   if (d !== index.dim) throw new ArgumentError(op, `queries have ${d} elements, the index ${index.dim}`);
   requireFinite(op, given.queries, queries);
-  const found = await index.search(queries.data as Float32Array, k, integers(op, given, ['nprobe']));
+  const share = given.recall === undefined ? {} : { recall: Number(given.recall) };
+  const found = await index.search(queries.data as Float32Array, k, {
+    ...integers(op, given, ['nprobe']),
+    ...share,
+  });
   if (given.unsorted) sortById(found.ids, found.scores, k);
   return {
     ids: new Tensor('i32', [count, k], found.ids),
@@ -238,6 +243,14 @@ export async function searchIndex(given: SearchOptions): Promise<void> {
       : isWords(folder!)
         ? () => openWords(folder!)
         : undefined;
+  if (
+    given.recall !== undefined &&
+    (engine !== undefined || open === undefined || given.nprobe !== undefined)
+  )
+    throw new ArgumentError(
+      op,
+      '--recall is for an index that was built --on-disk, and stands instead of --nprobe',
+    );
   const words = open === undefined ? undefined : await searchVocab(op, open, given, queries, k);
   const index = words === undefined ? readAnnFolder(folder!) : undefined;
   if (index !== undefined) {
