@@ -240,7 +240,8 @@ function boundSteps(scores: Float64Array, k: number, temperature: number): RowBo
   const n = scores.length;
   const w = scores.slice();
   const dw = new Float64Array(n);
-  const values = new Float64Array(n).fill(minNormal);
+  // Each step may flush what it adds.
+  const values = new Float64Array(n).fill(Math.max(k, 1) * minNormal);
   const steps: {
     p: Float64Array;
     rel: Float64Array;
@@ -411,7 +412,8 @@ export function boundIterated(scores: Float64Array, k: number, temperature: numb
     }
     return dpError.map((e) => 2 * e);
   };
-  return { values: error.map((e) => 2 * e + minNormal), gradient: backward, forward };
+  // Each step may flush what it adds.
+  return { values: error.map((e) => 2 * e + (steps.length + 1) * minNormal), gradient: backward, forward };
 }
 
 /** sum of s v, and how far it may be off. */
