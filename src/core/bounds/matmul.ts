@@ -78,7 +78,7 @@ export const judgeMatmulBackward: Judge = ({ inputs, options, want, got, indepen
 };
 
 /** Add what is lost when subnormals are flushed as they are read: in each term at most 2^-126 times the other factor. */
-function flushing({ fail, suspect = fail, why }: Bound, terms: number, a: Tensor, b: Tensor): Bound {
+export function flushing({ fail, suspect = fail, why }: Bound, terms: number, a: Tensor, b: Tensor): Bound {
   const lost =
     terms *
     minNormal *

@@ -2,6 +2,7 @@ import { compareBound, sumBound } from '../bounds.ts';
 import { planMixHeads } from '../ops/mixHeads.ts';
 import type { Tensor } from '../tensor.ts';
 import type { Judge } from './judge.ts';
+import { flushing } from './matmul.ts';
 
 /** Sums over heads of the absolute products. */
 function absoluteMix(x: Tensor, weight: Tensor, transposed: boolean): Float64Array {
@@ -23,10 +24,11 @@ function absoluteMix(x: Tensor, weight: Tensor, transposed: boolean): Float64Arr
 /** A sum of H products. */
 export const judgeMixHeads: Judge = ({ inputs, want, got, independent = false }) => {
   const heads = inputs.weight!.shape[0]!;
-  const bound = sumBound(
-    absoluteMix(inputs.x!, inputs.weight!, false),
+  const bound = flushing(
+    sumBound(absoluteMix(inputs.x!, inputs.weight!, false), heads, 'gamma_(H+1)(2^-23) * sum |weight||x|'),
     heads,
-    'gamma_(H+1)(2^-23) * sum |weight||x|',
+    inputs.x!,
+    inputs.weight!,
   );
   return { y: compareBound(want.y!, got.y!, { ...bound, statistics: independent }) };
 };
@@ -35,7 +37,12 @@ export const judgeMixHeads: Judge = ({ inputs, want, got, independent = false })
 export const judgeMixHeadsBackward: Judge = ({ inputs, want, got, independent = false }) => {
   const { dy, x, weight } = inputs as Record<'dy' | 'x' | 'weight', Tensor>;
   const { rows, heads, channels } = planMixHeads(x, weight);
-  const dx = sumBound(absoluteMix(dy, weight, true), heads, 'gamma_(H+1)(2^-23) * sum |weight||dy|');
+  const dx = flushing(
+    sumBound(absoluteMix(dy, weight, true), heads, 'gamma_(H+1)(2^-23) * sum |weight||dy|'),
+    heads,
+    dy,
+    weight,
+  );
   const sums = new Float64Array(heads * heads);
   for (let r = 0; r < rows; r++) {
     for (let h = 0; h < heads; h++) {
@@ -48,7 +55,9 @@ export const judgeMixHeadsBackward: Judge = ({ inputs, want, got, independent = 
       }
     }
   }
-  const dWeight = sumBound(sums, rows * channels, 'gamma_n(2^-23) * sum |dy||x|, n positions and channels');
+  const n = rows * channels;
+  const why = 'gamma_n(2^-23) * sum |dy||x|, n positions and channels';
+  const dWeight = flushing(sumBound(sums, n, why), n, dy, x);
   return {
     dx: compareBound(want.dx!, got.dx!, { ...dx, statistics: independent }),
     dWeight: compareBound(want.dWeight!, got.dWeight!, dWeight),

@@ -2,6 +2,7 @@ import { compareBound, sumBound } from '../bounds.ts';
 import { planSubVocabHead, type SubVocabHeadPlan } from '../ops/subVocabHead.ts';
 import type { Tensor } from '../tensor.ts';
 import type { Judge } from './judge.ts';
+import { flushing } from './matmul.ts';
 
 /** Call the body for every token and word that is there. */
 function forPairs(
@@ -27,7 +28,7 @@ export const judgeSubVocabHead: Judge = ({ inputs, options, want, got, independe
     for (let d = 0; d < width; d++)
       absolute[at]! += Math.abs(x!.data[i * width + d]! * table!.data[word * width + d]!);
   });
-  const bound = sumBound(absolute, width, 'gamma_D(2^-23) * sum |x||table|');
+  const bound = flushing(sumBound(absolute, width, 'gamma_D(2^-23) * sum |x||table|'), width, x!, table!);
   return { logits: compareBound(want.logits!, got.logits!, { ...bound, statistics: independent }) };
 };
 
@@ -48,16 +49,25 @@ export const judgeSubVocabHeadBackward: Judge = ({ inputs, options, want, got, i
     }
   });
   const chunks = Math.ceil(plan.k / plan.chunk);
-  const compare = (name: 'dx' | 'dTable', absolute: Float64Array, n: number | Float64Array) => {
-    const bound = sumBound(absolute, n, 'gamma_n(2^-23) * the sum of the sizes of its n terms');
+  const compare = (
+    name: 'dx' | 'dTable',
+    absolute: Float64Array,
+    n: number | Float64Array,
+    most: number,
+    factor: Tensor,
+  ) => {
+    const sums = sumBound(absolute, n, 'gamma_n(2^-23) * the sum of the sizes of its n terms');
+    const bound = flushing(sums, most, dLogits!, factor);
     return compareBound(want[name]!, got[name]!, { ...bound, statistics: independent });
   };
   return {
-    dx: compare('dx', ofX, plan.k + chunks),
+    dx: compare('dx', ofX, plan.k + chunks, plan.k, table!),
     dTable: compare(
       'dTable',
       ofTable,
       terms.map((n) => n + plan.rows + chunks),
+      terms.reduce((most, n) => Math.max(most, n), 0),
+      x!,
     ),
   };
 };
