@@ -60,7 +60,7 @@ describe('refused calls', () => {
     [['verify', '--text', 'none.md'], 'subvocab verify: cannot read none.md: it does not exist'],
     [
       ['verify', '--text', 'text'],
-      'subvocab verify: the texts are too short: a part of them has 2 words, and a row takes 64; give longer ones',
+      'subvocab verify: the texts are too short: a part of them has 1 words, and a row takes 64; give longer ones',
     ],
     [['opp'], "subvocab: unknown command 'opp', did you mean one of op, ops?"],
     [['--jsn'], "subvocab: unknown option '--jsn'"],

@@ -10,7 +10,7 @@ export interface SplitFigures {
   readonly predictions: number;
   /** Share of the targets that are in the sub-vocabulary. */
   readonly coverage: { readonly dynamic: number; readonly static: number };
-  /** A share goes to what the text has said, fitted for each kind on text of the training. */
+  /** A share goes to what the text has said, fitted for each kind on other held-out text. */
   readonly bitsPerByte: Readonly<Record<Kind, number>>;
   /** The same without that share. */
   readonly withoutCache: Readonly<Record<Kind, number>>;
@@ -112,8 +112,8 @@ export async function demoSections(figures: DemoFigures): Promise<string> {
 <table><tr><th>split</th><th class="n">targets</th><th class="n">covered, dynamic</th><th class="n">most frequent</th><th class="n">bits/byte, dynamic</th><th class="n">most frequent</th><th class="n">all words</th></tr>
 ${table.join('\n')}</table>
 <p>Dynamic: the words of the text before, then those that the query scores highest, ${k} in all. Most frequent: the ${k} words that training text has most. Both give a share
-of the probability, as large as what they miss on training text, to all words outside alike; and each of the three gives a share, fitted
-on training text, to those of its words that the text before has said.</p>
+of the probability, as large as what they miss on other held-out text, to all words outside alike; and each of the three gives a share, fitted
+on that text, to those of its words that the text before has said.</p>
 ${coverage}
 <h2>A sample</h2>
 <p>After <i>${escapeHtml(sentence.context)}</i> the sampler draws, best first:</p>

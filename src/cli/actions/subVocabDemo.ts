@@ -153,7 +153,7 @@ export async function runDemo<T extends AnyTensor>(
   return { ...made, figures };
 }
 
-/** Each text's last tenth is held out. Of several, the last is another domain: training sees a fifth of it. */
+/** Each text's last tenth is held out, one half to fit the shares of the prediction, one to measure. Of several, the last is another domain: training sees a fifth of it. */
 function splitTexts(command: string, texts: readonly Int32Array[]): Splits {
   const row = before + after;
   const several = texts.length > 1;
@@ -165,7 +165,9 @@ function splitTexts(command: string, texts: readonly Int32Array[]): Splits {
   const training = Int32Array.from(parts.flatMap((p) => [...p]));
   const tails = Int32Array.from(home.flatMap((ids) => [...ids.subarray(cut(ids))]));
   const beyond = foreign?.subarray(Math.floor(foreign.length / 2));
-  const shortest = Math.min(training.length, tails.length, beyond?.length ?? row);
+  // What is fitted is fitted on text that training has not seen, or it would trust the model too much.
+  const half = Math.floor(tails.length / 2);
+  const shortest = Math.min(training.length, half, beyond?.length ?? row);
   if (shortest < row) {
     throw new ArgumentError(
       command,
@@ -181,8 +183,8 @@ function splitTexts(command: string, texts: readonly Int32Array[]): Splits {
   };
   return {
     training,
-    development: rows(training),
-    same: rows(tails),
+    development: rows(tails.subarray(0, half)),
+    same: rows(tails.subarray(half)),
     ...(beyond === undefined ? {} : { shifted: rows(beyond) }),
   };
 }
@@ -267,7 +269,7 @@ async function measure<T extends AnyTensor>(
     { name: 'static', outside, cost: (p) => p.insideStatic },
     { name: 'full', outside: 0, cost: (p) => p.full },
   ];
-  // How often a word is missed, and how likely a said one is to come again, is learned on text of the training.
+  // How often a word is missed, and how likely a said one is to come again, is learned on held-out text of the same domain.
   const development = await evaluate(splits.development);
   const fitted = kinds.map((kind) => ({
     ...kind,

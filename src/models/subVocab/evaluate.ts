@@ -148,7 +148,7 @@ export function natsWithEscape(
 }
 
 /**
- * The shares that suit predictions on text of the training: how often the target was outside (no set that misses something may
+ * The shares that suit predictions on some held-out text: how often the target was outside (no set that misses something may
  * claim never to, so 1 is added), and the best hundredth up to a half for what is said again.
  * @param outside how many words are not in the set; with 0 nothing is missed
  */
