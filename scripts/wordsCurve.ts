@@ -2,25 +2,13 @@
 // are what `subvocab demo 100m --json` printed. `npm run words:curve`
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { SweepRow } from '../src/cli/actions/demoWords.ts';
+import type { SweepRow, WordsFigures } from '../src/cli/actions/demoWords.ts';
 import { chart } from '../src/cli/actions/figures.ts';
 
-interface Results {
+/** One results file. */
+interface Results extends WordsFigures {
   readonly command: string;
   readonly machine: string;
-  readonly noise: string;
-  readonly words: number;
-  readonly lists: number;
-  readonly threads: number;
-  readonly dimensionality: number;
-  readonly bytesOnDisk: number;
-  readonly build?: { trainMs: number; wordsMs: number; listsMs: number; resumed: number; peakMiB: number };
-  readonly exactMs: number;
-  readonly recallOfBytes: number;
-  readonly massOfExact: number;
-  readonly leastMassOfExact: number;
-  readonly peakMiB: number;
-  readonly sweep: readonly SweepRow[];
 }
 
 const goal = 0.95;

@@ -309,7 +309,8 @@ function peakMiB(): number {
   return process.resourceUsage().maxRSS / 1024;
 }
 
-function table(f: {
+/** What `demo 100m` measured. */
+export interface WordsFigures {
   readonly words: number;
   readonly noise: WordNoise;
   readonly dimensionality: number;
@@ -318,14 +319,17 @@ function table(f: {
   readonly k: number;
   readonly queries: number;
   readonly bytesOnDisk: number;
-  readonly build: (WordBuildReport & { peakMiB: number }) | undefined;
+  /** Undefined for an index that was there before. */
+  readonly build?: (WordBuildReport & { peakMiB: number }) | undefined;
   readonly exactMs: number;
   readonly recallOfBytes: number;
   readonly massOfExact: number;
   readonly leastMassOfExact: number;
   readonly peakMiB: number;
   readonly sweep: readonly SweepRow[];
-}): string {
+}
+
+function table(f: WordsFigures): string {
   const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
   const { build } = f;
   const lines = [
