@@ -140,7 +140,7 @@ describe('the commands, on the reference', () => {
 
   test('from a text to a sample that holds the new words', async () => {
     const text = Array.from(
-      { length: 200 },
+      { length: 400 },
       (_, i) => `the ${['red', 'old', 'big'][i % 3]} cat sat on mat ${i % 7}.`,
     );
     writeFileSync(at('cats.txt'), text.join('\n'));
