@@ -192,3 +192,42 @@ write('row', [
     line([named(r.input), named(r.outputUsed), named(r.outputUnused), signed(...statistics(r.bitsPerByte))]),
   ),
 ]);
+
+// Words by their text alone.
+interface Group {
+  readonly best: number;
+  readonly drawn: number;
+  readonly medianRank: number;
+  readonly bits: number;
+}
+interface Words {
+  readonly rows: readonly {
+    readonly method: string;
+    readonly words: Group;
+    readonly phrases: Group;
+    readonly bitsPerByte: number;
+  }[];
+}
+const words = newest<Words>('words').rows;
+const percent = (values: readonly number[]): string => {
+  const [mean, deviation] = statistics(values.map((v) => 100 * v));
+  return `${signed(mean, deviation, 1)} %`;
+};
+write('words', [
+  line([
+    'rows',
+    ...['words', 'phrases'].flatMap((of) => [`${of}: best`, 'drawn', 'median rank', 'bits']),
+    'bits per byte',
+  ]),
+  rule(10),
+  ...[...new Set(words.map((r) => r.method))].map((method) => {
+    const own = words.filter((r) => r.method === method);
+    const cells = (['words', 'phrases'] as const).flatMap((of) => [
+      percent(own.map((r) => r[of].best)),
+      percent(own.map((r) => r[of].drawn)),
+      signed(...statistics(own.map((r) => r[of].medianRank)), 0),
+      signed(...statistics(own.map((r) => r[of].bits)), 2),
+    ]);
+    return line([named(method), ...cells, signed(...statistics(own.map((r) => r.bitsPerByte)))]);
+  }),
+]);
