@@ -6,7 +6,9 @@
  *     subvocab demo text TRAIN --out known; subvocab demo text TRAIN --without FOLDER/held.txt --out words
  *     subvocab zett train --model words --text FOLDER/rest.txt --out hypernet
  *     node bench/zettWords.ts measure --text TEST --words FOLDER/held.txt --model words --hypernet hypernet --known known [--out FILE]
+ *     node bench/zettWords.ts levels --text TRAIN --words FOLDER/held.txt --model words --hypernet hypernet
  *
+ * `levels` compares the first feature of the added output rows, where the log-frequency is, with that of rows as frequent.
  * What FILE holds already is not measured again.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -24,6 +26,7 @@ import { SubVocab } from '../src/models/subVocab/model.ts';
 import { specialIds, WordTable } from '../src/models/subVocab/wordTable.ts';
 import { addWords, type WordModel } from '../src/models/zett/addWords.ts';
 import { uniforms } from '../src/models/zett/noise.ts';
+import { refBackend } from '../src/ref/backend.ts';
 import { median } from './support/stats.ts';
 
 const { values: options, positionals } = parseArgs({
@@ -218,6 +221,46 @@ async function measure(): Promise<void> {
   }
 }
 
-const run = { choose, measure }[positionals[0] ?? ''];
-if (run === undefined) throw new Error('bench/zettWords: say choose or measure');
+/** How far the level of added words is from that of words which are as frequent: mean and deviation, in nats. */
+async function levels(): Promise<void> {
+  const base = readSubVocab('bench/zettWords', given('model'));
+  const names = readWords('bench/zettWords', given('words'));
+  const text = readFileSync(given('text'), 'utf8');
+  const { hypernet: [folder] = [] } = options;
+  const first = specialIds.count + 256;
+  const statistics = (values: readonly number[]): [number, number] => {
+    const mean = values.reduce((a, b) => a + b, 0) / values.length;
+    return [mean, Math.sqrt(values.reduce((s, v) => s + (v - mean) ** 2, 0) / values.length)];
+  };
+  /** The first feature of output rows, and the logarithm of how often their words occur. */
+  const read = ({ parameters, table }: WordModel, from: number) => {
+    const { data, shape } = parameters.samOut.head!;
+    const counts = new Float64Array(table.size);
+    for (const id of table.encode(text)) counts[id]!++;
+    return Array.from({ length: table.size - from }, (_, i) => ({
+      level: data[(from + i) * shape[1]!]!,
+      log: Math.log(counts[from + i]! + 0.5),
+    }));
+  };
+  const own = read(base, first);
+  const [level, log] = [statistics(own.map((r) => r.level)), statistics(own.map((r) => r.log))];
+  const both = own.reduce((s, r) => s + (r.level - level[0]) * (r.log - log[0]), 0) / own.length;
+  const slope = both / log[1] ** 2;
+  const tell = (name: string, rows: typeof own): void => {
+    // A level of 1 / slope is one nat: the state's first feature makes it so.
+    const [mean, deviation] = statistics(rows.map((r) => (r.level - level[0]) / slope - (r.log - log[0])));
+    console.log(`${name} | ${mean.toFixed(2)} | ${deviation.toFixed(2)}`);
+  };
+  console.log('rows | nats above words as frequent, mean | deviation\n--- | --- | ---');
+  tell('the words of the model', own);
+  const hypernet = folder === undefined ? undefined : readHypernet('bench/zettWords', folder);
+  for (const method of ['hypernet', 'fvt', 'random'] as const) {
+    if (method === 'hypernet' && hypernet === undefined) continue;
+    const more = hypernet === undefined ? {} : { hypernet };
+    tell(method, read(await addWords(refBackend, base, names, { method, ...more }), base.table.size));
+  }
+}
+
+const run = { choose, measure, levels }[positionals[0] ?? ''];
+if (run === undefined) throw new Error('bench/zettWords: say choose, measure or levels');
 await run();

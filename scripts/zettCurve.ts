@@ -192,3 +192,64 @@ write('row', [
     line([named(r.input), named(r.outputUsed), named(r.outputUnused), signed(...statistics(r.bitsPerByte))]),
   ),
 ]);
+
+// The same with languages: each text as its own, and as the other one.
+const marked = newest<{ evaluations: readonly (Evaluation & { readonly language: string })[] }>('languages');
+const languages: Record<string, string> = { 'ptest.txt': 'ptrain', 'ctest.txt': 'ctrain' };
+const spoken = [line(['text', 'tokenizer', 'without languages', 'its own language', 'the other']), rule(5)];
+for (const [file, text] of Object.entries(texts)) {
+  for (const [json, tokenizer] of Object.entries(tokenizers)) {
+    const find = (from: readonly Evaluation[]) => {
+      const found = from
+        .filter((e) => basename(e.text) === file)
+        .flatMap((e) => e.results)
+        .find((r) => basename(r.tokenizer) === json && r.method === 'hypernet');
+      if (found === undefined)
+        throw new Error(`there is no hypernetwork with languages for ${json} on ${file}`);
+      return signed(found.bitsPerByte, found.deviation);
+    };
+    const own = marked.evaluations.filter((e) => e.language === languages[file]);
+    const other = marked.evaluations.filter((e) => e.language !== languages[file]);
+    spoken.push(line([text, tokenizer, find(evaluations), find(own), find(other)]));
+  }
+}
+write('languages', spoken);
+
+// Words by their text alone.
+interface Group {
+  readonly best: number;
+  readonly drawn: number;
+  readonly medianRank: number;
+  readonly bits: number;
+}
+interface Words {
+  readonly rows: readonly {
+    readonly method: string;
+    readonly words: Group;
+    readonly phrases: Group;
+    readonly bitsPerByte: number;
+  }[];
+}
+const words = newest<Words>('words').rows;
+const percent = (values: readonly number[]): string => {
+  const [mean, deviation] = statistics(values.map((v) => 100 * v));
+  return `${signed(mean, deviation, 1)} %`;
+};
+write('words', [
+  line([
+    'rows',
+    ...['words', 'phrases'].flatMap((of) => [`${of}: best`, 'drawn', 'median rank', 'bits']),
+    'bits per byte',
+  ]),
+  rule(10),
+  ...[...new Set(words.map((r) => r.method))].map((method) => {
+    const own = words.filter((r) => r.method === method);
+    const cells = (['words', 'phrases'] as const).flatMap((of) => [
+      percent(own.map((r) => r[of].best)),
+      percent(own.map((r) => r[of].drawn)),
+      signed(...statistics(own.map((r) => r[of].medianRank)), 0),
+      signed(...statistics(own.map((r) => r[of].bits)), 2),
+    ]);
+    return line([named(method), ...cells, signed(...statistics(own.map((r) => r.bitsPerByte)))]);
+  }),
+]);
