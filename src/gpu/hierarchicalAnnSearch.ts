@@ -100,8 +100,10 @@ export function hierarchicalAnnSearch(
     const { constants } = lanes(gpu);
     const widest = Math.max(n, ...levels.map((level) => level.size), 1);
     const maxWords = Math.floor(gpu.maxBindingBytes / 4);
-    // Only with onShort 'extend' every query has as many rows as it wants.
-    const emits = plan.onShort === 'extend' ? planEmit(n, found, maxWords) : undefined;
+    // Only with onShort 'extend' every query has as many rows as it wants. A software driver takes longer for the atomics of
+    // emission than for an array that stays in its cache.
+    const emits =
+      gpu.family === 'gpu' && plan.onShort === 'extend' ? planEmit(n, found, maxWords) : undefined;
     const each = Math.max(widest, emits ? emitWords(n, emits) : 0);
     const atOnce = Math.max(Math.min(batch, Math.floor(maxWords / each)), 1);
     for (let base = 0; base < total; base += atOnce) {
