@@ -8,7 +8,7 @@ import { initialParameters, listParameters, parameterCount } from '../src/models
 import { SamOutTrainer } from '../src/models/samOut/trainer.ts';
 import { refBackend } from '../src/ref/backend.ts';
 import type { Benchmark, Tier } from './support/benchmark.ts';
-import type { Participant } from './support/participants.ts';
+import type { Participant } from './support/participant.ts';
 import { median } from './support/stats.ts';
 import { type Result, type SamOutSizes, uniform } from './support/work.ts';
 

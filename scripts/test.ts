@@ -34,7 +34,7 @@ process.exit(totals.failed === 0 ? 0 : 1);
  */
 function filterOf(i: number, count: number): string[] {
   if (count === 1) return [];
-  const skip = i === 0 ? 'family gpu .*wrong kernels' : 'family cpu-vulkan .*wrong kernels';
+  const skip = `family ${i === 0 ? 'gpu' : 'cpu-vulkan'} .*wrong .*rejected`;
   return ['-t', i === 1 ? `^(?!.*${skip})` : `^(?!.*${skip}).*, family `];
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Participant } from '../bench/support/participants.ts';
+import type { Participant } from '../bench/support/participant.ts';
 import { timeInRounds } from '../bench/support/rounds.ts';
 import { quantile, quantum, ratioOf, summarize } from '../bench/support/stats.ts';
 import { distinct, uniform } from '../bench/support/work.ts';

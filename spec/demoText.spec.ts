@@ -35,6 +35,19 @@ describe('the table of words', () => {
     expect(Math.max(...table.toJSON().map((w) => w.trim().split(/\s+/).length))).toBeLessThanOrEqual(5);
   });
 
+  test('what is to be left out is not in the table, and read in its pieces', () => {
+    const text = 'the red cat sat on the red mat; the red cat sat';
+    const whole = WordTable.build([text], { leastPhrase: 2 });
+    const without = WordTable.build([text], { leastPhrase: 2, without: new Set([' red cat', ' red']) });
+    expect(without.toJSON()).toEqual(whole.toJSON().filter((w) => w !== ' red cat' && w !== ' red'));
+    expect(without.size).toBe(whole.size - 2);
+    // What is left out leaves its place to others where only so many are kept.
+    const most = whole.size - specialIds.count - 256 - 2;
+    const kept = WordTable.build([text], { leastPhrase: 2, most, without: new Set([' red cat', ' red']) });
+    expect(kept.toJSON()).toEqual(without.toJSON());
+    expect(without.decode(without.encode(text))).toBe(text);
+  });
+
   test('a table is read back, and what is none is refused', () => {
     const again = WordTable.fromJSON(JSON.parse(JSON.stringify(table)));
     expect(again.encode('the red mat')).toEqual(table.encode('the red mat'));

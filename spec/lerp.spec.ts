@@ -7,7 +7,7 @@ import { cases } from '../src/verify/lerp.ts';
 import { describeDevice } from './support/device.ts';
 import { expectGradient } from './support/gradcheck.ts';
 import { expectKills, type Mutant } from './support/mutants.ts';
-import { size, tameFloat, tensorOf } from './support/tensors.ts';
+import { size, tameFloat, tensorOf, wideFloat } from './support/tensors.ts';
 import { compareTwins, expectSameBits, expectTwins } from './support/twins.ts';
 import { describeVectors } from './support/vectors.ts';
 
@@ -75,14 +75,16 @@ const wrong: readonly Mutant[] = [
 ];
 
 describeDevice('the kernel', (gpu) => {
-  const call = size(9000, [16, 64, 256, 1024, 4096]).chain((n) =>
-    fc.record({
-      a: tensorOf(tameFloat, fc.constant([n])),
-      b: tensorOf(tameFloat, fc.constant([n])),
-      weight: tensorOf(tameFloat, fc.constant([1])),
-      dy: tensorOf(tameFloat, fc.constant([n])),
-    }),
-  );
+  const call = fc
+    .tuple(size(9000, [16, 64, 256, 1024, 4096]), fc.constantFrom(tameFloat, wideFloat))
+    .chain(([n, element]) =>
+      fc.record({
+        a: tensorOf(element, fc.constant([n])),
+        b: tensorOf(element, fc.constant([n])),
+        weight: tensorOf(element, fc.constant([1])),
+        dy: tensorOf(element, fc.constant([n])),
+      }),
+    );
 
   test('agrees with the reference, forward and backward', async () => {
     await fc.assert(

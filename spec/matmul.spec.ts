@@ -10,7 +10,7 @@ import { cases } from '../src/verify/matmul.ts';
 import { describeDevice } from './support/device.ts';
 import { dot, expectGradient } from './support/gradcheck.ts';
 import { expectKills, type Mutant } from './support/mutants.ts';
-import { exactFloat, size, tameFloat, tensorOf } from './support/tensors.ts';
+import { exactFloat, size, tameFloat, tensorOf, wideFloat } from './support/tensors.ts';
 import { compareTwins, expectSameBits, expectTwins, runGpu, runRef } from './support/twins.ts';
 import { decode, describeVectors, readVectors } from './support/vectors.ts';
 
@@ -308,7 +308,7 @@ describeDevice('the kernel', (gpu, family) => {
 
   test('equals the reference within the bound', async () => {
     await fc.assert(
-      fc.asyncProperty(calls(tameFloat), ({ inputs, options }) =>
+      fc.asyncProperty(fc.oneof(calls(tameFloat), calls(wideFloat)), ({ inputs, options }) =>
         expectTwins(gpu(), 'matmul', inputs, options),
       ),
       { numRuns: 40 },
@@ -320,12 +320,12 @@ describeDevice('the kernel', (gpu, family) => {
   });
 
   test('has the gradients of the reference', async () => {
-    const backward = calls(tameFloat).chain(({ inputs, options }) => {
+    const backward = fc.oneof(calls(tameFloat), calls(wideFloat)).chain(({ inputs, options }) => {
       const y = runRef('matmul', inputs, options).y!;
       return fc.record({
         a: fc.constant(inputs.a),
         b: fc.constant(inputs.b),
-        dy: tensorOf(tameFloat, fc.constant(y.shape)),
+        dy: tensorOf(fc.oneof(tameFloat, wideFloat), fc.constant(y.shape)),
         options: fc.constant(options),
       });
     });

@@ -8,7 +8,7 @@ import { cases } from '../src/verify/maxState.ts';
 import { describeDevice } from './support/device.ts';
 import { expectGradient } from './support/gradcheck.ts';
 import { expectKills, type Mutant } from './support/mutants.ts';
-import { anyFloat, size, tameFloat, tensorOf } from './support/tensors.ts';
+import { anyFloat, size, tameFloat, tensorOf, wideFloat } from './support/tensors.ts';
 import { compareTwins, expectSameBits, expectTwins } from './support/twins.ts';
 import { describeVectors } from './support/vectors.ts';
 
@@ -50,7 +50,7 @@ const call = (element: fc.Arbitrary<number>) =>
     fc.record(
       {
         abc: tensorOf(element, fc.constant([batch, length, 3 * channels])),
-        alphas: tensorOf(tameFloat, fc.constant([5])),
+        alphas: tensorOf(fc.oneof(tameFloat, wideFloat), fc.constant([5])),
         carryIn: tensorOf(fc.oneof(element, fc.constant(-Infinity)), fc.constant([batch, channels])),
         mask: tensorOf(fc.constantFrom(0, 1, 1, 7), fc.constant([batch, length]), 'u32'),
         reset: tensorOf(fc.constantFrom(0, 0, 0, 0, 1, 5), fc.constant([batch, length]), 'u32'),
@@ -383,7 +383,7 @@ function backwardOf(
 
 describeDevice('the kernel', (gpu, family) => {
   test('equals the reference on hard data, the state bit for bit', async () => {
-    const any = fc.oneof(call(tameFloat), call(anyFloat));
+    const any = fc.oneof(call(tameFloat), call(anyFloat), call(wideFloat));
     await fc.assert(
       fc.asyncProperty(any, caps, (inputs, cap) => expectTwins(gpu(), 'maxState', inputs, cap)),
       { numRuns: 60 },
@@ -392,7 +392,7 @@ describeDevice('the kernel', (gpu, family) => {
 
   test('has the gradient of the reference within its bound', async () => {
     await fc.assert(
-      fc.asyncProperty(call(tameFloat), caps, (inputs, cap) =>
+      fc.asyncProperty(fc.oneof(call(tameFloat), call(wideFloat)), caps, (inputs, cap) =>
         expectTwins(gpu(), 'maxStateBackward', backwardOf(inputs), cap),
       ),
       { numRuns: 30 },

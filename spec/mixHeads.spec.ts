@@ -7,7 +7,7 @@ import { cases } from '../src/verify/mixHeads.ts';
 import { describeDevice } from './support/device.ts';
 import { expectGradient } from './support/gradcheck.ts';
 import { expectKills, type Mutant } from './support/mutants.ts';
-import { size, tameFloat, tensorOf } from './support/tensors.ts';
+import { size, tameFloat, tensorOf, wideFloat } from './support/tensors.ts';
 import { compareTwins, expectSameBits, expectTwins } from './support/twins.ts';
 import { describeVectors } from './support/vectors.ts';
 
@@ -87,12 +87,17 @@ const wrongBackward: readonly Mutant[] = [
 describeDevice('the kernel', (gpu) => {
   test('agrees with the reference, forward and backward', async () => {
     const call = fc
-      .tuple(size(120, [16, 64]), fc.constantFrom(1, 2, 3, 8), fc.constantFrom(1, 3, 4, 16))
-      .chain(([rows, heads, channels]) =>
+      .tuple(
+        size(120, [16, 64]),
+        fc.constantFrom(1, 2, 3, 8),
+        fc.constantFrom(1, 3, 4, 16),
+        fc.constantFrom(tameFloat, wideFloat),
+      )
+      .chain(([rows, heads, channels, element]) =>
         fc.record({
-          x: tensorOf(tameFloat, fc.constant([rows, heads * channels])),
-          dy: tensorOf(tameFloat, fc.constant([rows, heads * channels])),
-          weight: tensorOf(tameFloat, fc.constant([heads, heads])),
+          x: tensorOf(element, fc.constant([rows, heads * channels])),
+          dy: tensorOf(element, fc.constant([rows, heads * channels])),
+          weight: tensorOf(element, fc.constant([heads, heads])),
         }),
       );
     await fc.assert(

@@ -7,7 +7,7 @@ import { cases } from '../src/verify/poolQuery.ts';
 import { describeDevice } from './support/device.ts';
 import { expectGradient } from './support/gradcheck.ts';
 import { expectKills, type Mutant } from './support/mutants.ts';
-import { size, tameFloat, tensorOf } from './support/tensors.ts';
+import { size, tameFloat, tensorOf, wideFloat } from './support/tensors.ts';
 import { compareTwins, expectTwins, runGpu } from './support/twins.ts';
 import { describeVectors } from './support/vectors.ts';
 
@@ -61,13 +61,19 @@ describe('the reference', () => {
 });
 
 const call = fc
-  .tuple(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 30 }), size(20, [4, 16]), size(9, [4]))
-  .chain(([rows, length, width, queries]) =>
+  .tuple(
+    fc.integer({ min: 1, max: 3 }),
+    fc.integer({ min: 1, max: 30 }),
+    size(20, [4, 16]),
+    size(9, [4]),
+    fc.constantFrom(tameFloat, wideFloat),
+  )
+  .chain(([rows, length, width, queries, element]) =>
     fc.record({
-      x: tensorOf(tameFloat, fc.constant([rows, length, width])),
+      x: tensorOf(element, fc.constant([rows, length, width])),
       positions: tensorOf(fc.integer({ min: -1, max: length - 1 }), fc.constant([rows, queries]), 'i32'),
       mask: tensorOf(fc.constantFrom(0, 1, 1, 7), fc.constant([rows, length]), 'u32'),
-      dQueries: tensorOf(tameFloat, fc.constant([rows, queries, width])),
+      dQueries: tensorOf(element, fc.constant([rows, queries, width])),
     }),
   );
 

@@ -1,11 +1,11 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { tensor, zeros } from '../src/core/tensor.ts';
+import { type Tensor, tensor, zeros } from '../src/core/tensor.ts';
 import { scoreInt8 } from '../src/ref/scoreInt8.ts';
 import { cases, packedBytes } from '../src/verify/scoreInt8.ts';
 import { describeDevice } from './support/device.ts';
 import { expectKills, type Mutant } from './support/mutants.ts';
-import { size } from './support/tensors.ts';
+import { size, wideFloat } from './support/tensors.ts';
 import { compareTwins, expectSameBits, expectTwins } from './support/twins.ts';
 import { describeVectors } from './support/vectors.ts';
 
@@ -112,9 +112,15 @@ const wrong: Record<'cpu-vulkan' | 'gpu', readonly Mutant[]> = {
 
 describeDevice('the kernel', (gpu, family) => {
   test('agrees with the reference', async () => {
+    const small = wideFloat.map((v) => (v === 0 ? 1 : v));
     await fc.assert(
-      fc.asyncProperty(call, (inputs) => expectTwins(gpu(), 'scoreInt8', inputs)),
-      { numRuns: 15 },
+      fc.asyncProperty(call, fc.tuple(small, small), fc.boolean(), (inputs, [ofRow, ofQuery], scaled) => {
+        const filled = (t: Tensor, v: number): Tensor => tensor(t.shape, new Float32Array(t.size).fill(v));
+        const { scales, queryScales } = inputs;
+        const other = { scales: filled(scales, ofRow), queryScales: filled(queryScales, ofQuery) };
+        return expectTwins(gpu(), 'scoreInt8', scaled ? { ...inputs, ...other } : inputs);
+      }),
+      { numRuns: 20 },
     );
     await expectTwins(gpu(), 'scoreInt8', cases[1]!.inputs());
     await expectSameBits(gpu(), 'scoreInt8', cases[1]!.inputs());

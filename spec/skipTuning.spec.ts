@@ -8,7 +8,7 @@ import { cases } from '../src/verify/skipTuning.ts';
 import { describeDevice } from './support/device.ts';
 import { expectGradient } from './support/gradcheck.ts';
 import { expectKills, type Mutant } from './support/mutants.ts';
-import { anyFloat, size, tameFloat, tensorOf } from './support/tensors.ts';
+import { anyFloat, size, tameFloat, tensorOf, wideFloat } from './support/tensors.ts';
 import { compareTwins, expectSameBits, expectTwins, runGpu } from './support/twins.ts';
 import { describeVectors } from './support/vectors.ts';
 
@@ -109,14 +109,16 @@ describeDevice('the kernel', (gpu) => {
       u: size(40, [16]),
       d: size(40, [16]),
       inner: fc.constantFrom(1, 3, 64),
-      rho: fc.constantFrom(1, 0, 0.78, -2),
+      rho: fc.constantFrom(1, 0, 0.78, -2, 300),
+      plain: fc.constantFrom(tameFloat, wideFloat),
     })
-    .chain(({ outer, u, d, inner, rho }) =>
+    .map((c) => ({ ...c, element: c.rho === 1 ? anyFloat : c.plain }))
+    .chain(({ outer, u, d, inner, rho, element }) =>
       fc.record({
         rho: fc.constant(rho),
-        u: tensorOf(rho === 1 ? anyFloat : tameFloat, fc.constant([outer, u, inner])),
-        d: tensorOf(rho === 1 ? anyFloat : tameFloat, fc.constant([outer, d, inner])),
-        dy: tensorOf(tameFloat, fc.constant([outer, u + d, inner])),
+        u: tensorOf(element, fc.constant([outer, u, inner])),
+        d: tensorOf(element, fc.constant([outer, d, inner])),
+        dy: tensorOf(element, fc.constant([outer, u + d, inner])),
       }),
     );
 
@@ -125,6 +127,9 @@ describeDevice('the kernel', (gpu) => {
       fc.asyncProperty(call, async ({ u, d, dy, rho }) => {
         await expectTwins(gpu(), 'skipTuning', { u, d }, { rho });
         await expectTwins(gpu(), 'skipTuningBackward', { dy, u, d }, { rho });
+        if (u.size !== d.size || rho === 1) return;
+        await expectTwins(gpu(), 'skipTuning', { u, d }, { rho, mode: 'add' });
+        await expectTwins(gpu(), 'skipTuningBackward', { dy: d, u, d }, { rho, mode: 'add' });
       }),
       { numRuns: 30 },
     );

@@ -8,7 +8,7 @@ import { cases, oddInputs, subVocabInputs } from '../src/verify/subVocabHead.ts'
 import { describeDevice } from './support/device.ts';
 import { expectGradient } from './support/gradcheck.ts';
 import { expectKills, type Mutant } from './support/mutants.ts';
-import { size, tameFloat, tensorOf } from './support/tensors.ts';
+import { size, tameFloat, tensorOf, wideFloat } from './support/tensors.ts';
 import { compareTwins, expectSameBits, expectTwins, runGpu } from './support/twins.ts';
 import { describeVectors } from './support/vectors.ts';
 
@@ -75,13 +75,14 @@ const call = fc
     size(40, [4, 16]),
     size(200, [64, 128]),
     fc.integer({ min: 1, max: 300 }),
+    fc.constantFrom(tameFloat, wideFloat),
   )
-  .chain(([rows, tokens, width, k, n]) =>
+  .chain(([rows, tokens, width, k, n, element]) =>
     fc.record({
-      x: tensorOf(tameFloat, fc.constant([rows, tokens, width])),
-      table: tensorOf(tameFloat, fc.constant([n, width])),
+      x: tensorOf(element, fc.constant([rows, tokens, width])),
+      table: tensorOf(element, fc.constant([n, width])),
       words: tensorOf(fc.integer({ min: -1, max: n - 1 }), fc.constant([rows, k]), 'i32'),
-      dLogits: tensorOf(tameFloat, fc.constant([rows, tokens, k])),
+      dLogits: tensorOf(element, fc.constant([rows, tokens, k])),
     }),
   );
 

@@ -627,9 +627,35 @@ describe('the commands', () => {
     expect(figures.sweep.at(-1).recall).toBe(1);
     expect(figures.sweep[0].scanned).toBeLessThan(figures.sweep.at(-1).scanned);
     expect(figures.recallOfBytes).toBeGreaterThan(0.95);
+    // What was there is used, and left there; what a call builds goes away, unless it is to be kept.
     const again = await runCli(args);
     expect(again.stdout).toContain('30000 words');
-    expect(fs.existsSync(dir)).toBe(false);
+    expect(fs.existsSync(join(dir, 'meta.json'))).toBe(true);
+    const empty = fresh();
+    fs.mkdirSync(empty);
+    const fewer = [
+      'demo',
+      '100m',
+      '--words',
+      '2000',
+      '--k',
+      '9',
+      '--queries',
+      '1',
+      '--dimensions',
+      '8',
+      '--dir',
+    ];
+    expect((await runCli([...fewer, empty])).code).toBe(0);
+    expect(fs.existsSync(empty)).toBe(false);
+    fs.mkdirSync(empty);
+    fs.writeFileSync(join(empty, 'mine'), '');
+    const refused = await runCli([...fewer, empty]);
+    expect([refused.code, refused.stderr]).toEqual([
+      2,
+      expect.stringContaining('exists and is not an index'),
+    ]);
+    expect(fs.existsSync(join(empty, 'mine'))).toBe(true);
     expect((await runCli(['demo', '100m', '--words', '-1'])).code).toBe(2);
   });
 });

@@ -145,11 +145,14 @@ describe('the commands, on the reference', () => {
     );
     writeFileSync(at('cats.txt'), text.join('\n'));
     writeFileSync(at('words.txt'), ' mats\n the cat\n\n purring\n');
+    writeFileSync(at('without.txt'), ' cat sat\n cat\n');
     const small = ['--width', '8', '--layers', '1', '--batch', '2', ...twin];
     const made = await run(
       'demo',
       'text',
       'cats.txt',
+      '--without',
+      'without.txt',
       '--out',
       'demo',
       '--k',
@@ -172,6 +175,9 @@ describe('the commands, on the reference', () => {
     const words = JSON.parse(readFileSync(at('more/words.json'), 'utf8')) as string[];
     const before = JSON.parse(readFileSync(at('demo/words.json'), 'utf8')) as string[];
     expect(words.slice(0, before.length)).toEqual(before);
+    expect(before).toContain(' sat');
+    expect(before).not.toContain(' cat');
+    expect(before).not.toContain(' cat sat');
     expect(words).toContain(' purring');
     const k = String(words.length + specialIds.count + 256 - specialIds.count);
     const sample = [

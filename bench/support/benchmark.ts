@@ -1,7 +1,7 @@
 import type { Verdict } from '../../src/core/bounds.ts';
 import type { Tensor } from '../../src/core/tensor.ts';
 import type { Gpu, GpuTensor } from '../../src/gpu/index.ts';
-import type { Participant } from './participants.ts';
+import type { Participant } from './participant.ts';
 import type { Result, Work } from './work.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { Bench } from 'tinybench';
 import type { Gpu } from '../../src/gpu/index.ts';
-import type { Participant } from './participants.ts';
+import type { Participant } from './participant.ts';
 import { median, ratioOf } from './stats.ts';
 
 export interface Limits {

@@ -1,15 +1,8 @@
 import { failure, type Verdict } from '../../src/core/bounds.ts';
 import type { Gpu, Roof } from '../../src/gpu/index.ts';
 import type { Benchmark, PeerWork, Tier } from './benchmark.ts';
-import {
-  makeTask,
-  naive,
-  ours,
-  type Participant,
-  peerParticipant,
-  reference,
-  type Task,
-} from './participants.ts';
+import type { Participant } from './participant.ts';
+import { makeTask, naive, ours, peerParticipant, reference, type Task } from './participants.ts';
 import { type Limits, type Samples, timeInRounds } from './rounds.ts';
 import { ratioOf, type Summary, summarize } from './stats.ts';
 import type { Peer } from './work.ts';

@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import type { Verdict } from '../../src/core/bounds.ts';
 import { type Gpu, readWgsl } from '../../src/gpu/index.ts';
+import { linkWgsl } from '../../src/gpu/runtime/wgsl.ts';
 
 /** A deliberately wrong kernel: the file's text with one piece replaced. */
 export interface Mutant {
@@ -19,8 +20,8 @@ export type Check = () => Promise<Verdict>;
 const wholeMatrix = process.env.SUBVOCAB_KILL_MATRIX === 'full';
 
 /**
- * Run every check on the right kernel (all must pass), then on each wrong one (at least one check must reject it), and
- * print the kill matrix. A test that no wrong kernel can fail proves nothing. Put cheap checks first.
+ * Run every check on the right kernel (all must pass), then on each wrong one, which must compile (at least one check must
+ * reject it), and print the kill matrix. A test that no wrong kernel can fail proves nothing. Put cheap checks first.
  */
 export async function expectKills(
   gpu: Gpu,
@@ -44,6 +45,10 @@ export async function expectKills(
       ? source.replaceAll(mutant.from, mutant.to)
       : source.replace(mutant.from, mutant.to);
     expect(code(text), `the mutant "${mutant.name}" only changes a comment`).not.toBe(code(source));
+    expect(
+      await compilerErrors(gpu, file, text),
+      `the mutant "${mutant.name}" does not compile: it would be rejected by every test`,
+    ).toEqual([]);
     using _replaced = gpu.override(file, text);
     const killedBy: string[] = [];
     for (const [name, check] of Object.entries(checks)) {
@@ -61,6 +66,16 @@ export async function expectKills(
   }
   console.log(`kill matrix of ${file} (${gpu.family}):\n${rows.join('\n')}`);
   expect(survivors, 'wrong kernels that every check accepts').toEqual([]);
+}
+
+/** What the compiler has against a file with another text. */
+async function compilerErrors(gpu: Gpu, file: string, text: string): Promise<string[]> {
+  const code = linkWgsl(file, (name) => (name === file ? text : readWgsl(name)));
+  gpu.device.pushErrorScope('validation');
+  const module = gpu.device.createShaderModule({ code });
+  await gpu.device.popErrorScope();
+  const { messages } = await module.getCompilationInfo();
+  return messages.filter((m) => m.type === 'error').map((m) => m.message);
 }
 
 /** The text without its comments. */

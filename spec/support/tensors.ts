@@ -39,6 +39,17 @@ export const tameFloat: fc.Arbitrary<number> = fc.oneof(
   { weight: 4, arbitrary: unit },
 );
 
+/**
+ * Numbers around the smallest normal one, zeros, and others up to 1000: what a device flushes as it reads it may be a factor
+ * of something large.
+ */
+export const wideFloat: fc.Arbitrary<number> = fc.oneof(
+  { weight: 4, arbitrary: fc.float({ min: -(2 ** -125), max: 2 ** -125, noNaN: true }) },
+  { weight: 1, arbitrary: fc.float({ min: -1000, max: 1000, noNaN: true }) },
+  { weight: 1, arbitrary: fc.integer({ min: -1000, max: 1000 }) },
+  { weight: 1, arbitrary: zeros },
+);
+
 /** Integers in [-8, 8]: sums of their products are exact in f32, so results compare without any tolerance. */
 export const exactFloat: fc.Arbitrary<number> = fc.integer({ min: -8, max: 8 });
 

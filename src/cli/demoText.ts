@@ -27,6 +27,7 @@ export function demoTextCommand(): Command {
     .requiredOption('--out <folder>', 'where the model, the figures and the report go')
     .option('--k <n>', 'words of a sub-vocabulary', integer(1), 512)
     .option('--words <n>', 'most words and phrases in the table', integer(1), 20_000)
+    .option('--without <file>', 'words and phrases that the table must not have, one per line')
     .option('--steps <n>', 'steps of training', integer(1), 300)
     .option('--seconds <n>', 'end training after this time', integer(1), 150)
     .option('--batch <n>', 'rows per step', integer(1), 8)

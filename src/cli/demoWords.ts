@@ -18,10 +18,10 @@ export function demoWordsCommand(): Command {
     .option('--threads <n>', 'threads of the build and of the search', '2')
     .option(
       '--dir <folder>',
-      'where the index goes; one of the same words that is there is used (default: a temporary folder)',
+      'where the index goes; one of the same words that is there is used, and left (default: a temporary folder)',
     )
     .option('--until <recall>', 'stop the sweep at this mean recall', '1')
-    .option('--keep', 'leave the index there')
+    .option('--keep', 'leave the index that was built')
     .option('--json', 'print the figures as JSON')
     .action(async (options) => {
       const { demoWords } = await import('./actions/demoWords.ts');

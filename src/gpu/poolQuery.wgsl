@@ -57,7 +57,7 @@ fn poolSets(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
   sets[id] = Set(first, end, count);
 }
 
-@group(0) @binding(1) var<storage, read> x: array<f32>;                    // [rows, length, width]
+@group(0) @binding(1) var<storage, read> x: array<u32>;                    // bits, [rows, length, width]
 @group(0) @binding(3) var<storage, read> setsIn: array<Set>;
 @group(0) @binding(4) var<storage, read_write> queries: array<u32>;        // bits, [rows, queries, width]
 
@@ -77,12 +77,16 @@ fn poolQuery(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) group
     queries[id] = 0u;
     return;
   }
+  // One position alone is the first of its range. Its bits pass as they are, those of subnormals too.
+  if (own.count == 1u) {
+    queries[id] = x[(row + own.first) * params.width + id % params.width];
+    return;
+  }
   var sum = 0.0;
   for (var t = own.first; t < own.end; t++) {
-    if (!isMasked(row + t)) { sum += x[(row + t) * params.width + id % params.width]; }
+    if (!isMasked(row + t)) { sum += bitcast<f32>(x[(row + t) * params.width + id % params.width]); }
   }
-  if (own.count == 1u) { queries[id] = bitcast<u32>(sum); }
-  else { queries[id] = bitcast<u32>(sum / f32(own.count)); }
+  queries[id] = bitcast<u32>(sum / f32(own.count));
 }
 
 @group(0) @binding(1) var<storage, read> dQueries: array<f32>;             // [rows, queries, width]

@@ -318,7 +318,10 @@ function mergeRuns(
 
 /** Take the folder of a build: nobody else builds there, and what an earlier build left belongs to the same call. */
 function lockFolder(path: string, folder: string, settings: string): Disposable {
-  if (fs.existsSync(path) && !fs.existsSync(join(path, 'meta.json')))
+  // An empty folder is a place to build in; anything else that is there must be an index, which is replaced.
+  const there = fs.statSync(path, { throwIfNoEntry: false });
+  const empty = there?.isDirectory() && fs.readdirSync(path).length === 0;
+  if (there !== undefined && !empty && !fs.existsSync(join(path, 'meta.json')))
     throw new FileError(who, `${path} exists and is not an index; choose another folder`);
   try {
     fs.mkdirSync(folder, { recursive: false });

@@ -10,12 +10,13 @@ import { type TwinOptions, withBackend } from './backends.ts';
 import { demoReport, tellDemo } from './demoTextReport.ts';
 import { type Demo, type DemoSettings, draw, prepareDemo, runDemo } from './subVocabDemo.ts';
 import { readSubVocab, subVocabFiles } from './subVocabFolder.ts';
-import { readText } from './texts.ts';
+import { readText, readWords } from './texts.ts';
 
 const command = 'demo text';
 
 export interface DemoTextOptions extends TwinOptions, DemoSettings {
   readonly out: string;
+  readonly without?: string;
   readonly json?: boolean;
 }
 
@@ -27,6 +28,7 @@ export async function demoText(files: readonly string[], options: DemoTextOption
     command,
     files.map((file) => ({ file, text: readText(command, file).text })),
     options,
+    new Set(options.without === undefined ? [] : readWords(command, options.without)),
   );
   const { table, splits } = prepared;
   say(

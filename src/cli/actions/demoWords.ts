@@ -94,7 +94,9 @@ export async function demoWords(given: Options): Promise<void> {
   };
   process.on('exit', onExit);
   const reported = join(path, 'report.json');
-  if (!existsSync(path)) {
+  // An index that was there before is not ours to remove.
+  const found = existsSync(join(path, 'meta.json'));
+  if (!found) {
     let last = 0;
     const report = await buildWords(path, spec, {
       ...(given.lists === undefined ? {} : { lists: number('lists', 1) }),
@@ -163,7 +165,7 @@ export async function demoWords(given: Options): Promise<void> {
     peakMiB: peakMiB(),
     sweep: rows,
   };
-  if (!given.keep) remove();
+  if (!given.keep && !found) remove();
   process.off('exit', onExit);
   print(given.json ? JSON.stringify(figures, null, 1) : table(figures));
 }

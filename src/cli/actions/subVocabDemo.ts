@@ -88,16 +88,20 @@ export interface PreparedDemo {
   readonly config: SubVocabConfig;
 }
 
-/** @throws ArgumentError: k is more than the text has words; the texts are too short */
+/**
+ * @param without words and phrases that the table must not have
+ * @throws ArgumentError: k is more than the text has words; the texts are too short
+ */
 export function prepareDemo(
   command: string,
   texts: readonly NamedText[],
   settings: DemoSettings,
+  without: ReadonlySet<string> = new Set(),
 ): PreparedDemo {
   const { k, width, layers } = settings;
   const table = WordTable.build(
     texts.map((t) => t.text),
-    { most: settings.words },
+    { most: settings.words, without },
   );
   const words = table.size - specialIds.count;
   if (k > words)

@@ -30,6 +30,13 @@ export function readText(command: string, path: string): { text: string; bytes: 
   return { text, bytes: new TextEncoder().encode(text).length };
 }
 
+/** The different lines of a text that are not blank. @throws like {@link textPieces}; ArgumentError where there is none */
+export function readWords(command: string, path: string): string[] {
+  const words = [...new Set(readText(command, path).text.split(/\r?\n/))].filter((w) => w.trim() !== '');
+  if (words.length === 0) throw new ArgumentError(command, `${path} has no words; it needs one per line`);
+  return words;
+}
+
 /** The tokenizer of a tokenizer.json, or that of bytes. */
 export async function readTokenizer(command: string, path: string | undefined): Promise<Tokenizer> {
   if (path === undefined) return bytesTokenizer;

@@ -7,7 +7,7 @@ import { sourceVocabulary } from '../../models/zett/vocabulary.ts';
 import { say } from '../frame.ts';
 import { type TwinOptions, withBackend } from './backends.ts';
 import { readSubVocab, subVocabFiles } from './subVocabFolder.ts';
-import { readText } from './texts.ts';
+import { readWords } from './texts.ts';
 import { hypernetFor } from './zettUse.ts';
 
 const command = 'zett add';
@@ -28,11 +28,7 @@ export async function addToModel(
   if (method === 'hypernet' && options.hypernet === undefined)
     throw new ArgumentError(command, 'say which hypernetwork: --hypernet FOLDER, or choose another --method');
   const model = readSubVocab(command, options.model);
-  const words = [...new Set(readText(command, options.words).text.split(/\r?\n/))].filter(
-    (w) => w.trim() !== '',
-  );
-  if (words.length === 0)
-    throw new ArgumentError(command, `${options.words} has no words; it needs one per line`);
+  const words = readWords(command, options.words);
   const known = new Set(model.table.toJSON());
   const fresh = words.filter((word) => !known.has(word));
   const body = { config: model.config.samOut, parameters: model.parameters.samOut };

@@ -7,8 +7,9 @@ import {
 } from '../ops/gatedFfn.ts';
 import type { Tensor } from '../tensor.ts';
 import { type Curve, curves } from './activations.ts';
+import { hasSubnormals } from './flushing.ts';
 import type { Judge } from './judge.ts';
-import { addProduct, given, hasSubnormals, largest } from './matmul.ts';
+import { addProduct, given } from './matmul.ts';
 
 /**
  * A matrix that a kernel knows only approximately: how large its elements are (signed where `value` is exact, else an
@@ -209,6 +210,11 @@ function chain(independent: boolean) {
   }
 
   return { product, spread, times, plus, paths };
+}
+
+/** The largest magnitude. */
+function largest(values: Float64Array): number {
+  return values.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
 }
 
 function columnSums(t: Float64Array, columns: number): Float64Array {

@@ -1,4 +1,4 @@
-import { type Bound, compareBound, minNormal, sumBound } from '../bounds.ts';
+import { type Bound, compareBound, sumBound } from '../bounds.ts';
 import {
   type MatmulBackwardOptions,
   type MatmulOptions,
@@ -7,6 +7,7 @@ import {
   planMatmulBackward,
 } from '../ops/matmul.ts';
 import type { Tensor, TypedArray } from '../tensor.ts';
+import { flushing, subnormalsOf } from './flushing.ts';
 import type { Judge } from './judge.ts';
 
 /**
@@ -21,12 +22,11 @@ export function matmulBound(a: Tensor, b: Tensor, options: MatmulOptions<Tensor>
     for (let i = 0; i < absolute.length; i++) absolute[i]! += Math.abs(bias[i % plan.n]!);
   }
   const terms = plan.k + (bias === undefined ? 0 : 1);
-  return flushing(
-    sumBound(absolute, terms, `gamma_n(2^-23) * (|bias| + sum |a||b|), n = ${terms} + 1`),
-    plan.k,
-    a,
-    b,
-  );
+  const bound = sumBound(absolute, terms, `gamma_n(2^-23) * (|bias| + sum |a||b|), n = ${terms} + 1`);
+  const small = subnormalsOf(a);
+  const smallB = subnormalsOf(b);
+  const ofA = small && flushing(bound, productOfAbsolutes(plan, small, b));
+  return smallB ? flushing(ofA ?? bound, productOfAbsolutes(plan, a, smallB)) : (ofA ?? bound);
 }
 
 /** Error bounds of matmulBackward: each gradient is a sum over n, m or all rows, and over the broadcast axes. */
@@ -37,32 +37,57 @@ export function matmulBackwardBound(
   options: MatmulBackwardOptions = {},
 ): { da: Bound; db: Bound; dBias: Bound } {
   const plan = planMatmulBackward(dy, a, b, options);
-  const { m, n, k, batch } = plan;
-  const da = new Float64Array(a.size);
-  const db = new Float64Array(b.size);
+  const { m, n, batch } = plan;
+  const { da, db, dBias } = absoluteGradients(plan, dy, a, b);
+  const shared = (items: number): number => (items === 0 ? 0 : batch / items);
+  const why = 'gamma_n(2^-23) * sum of the absolute products, n = their number + 1';
+  let ofA = sumBound(da, n * shared(plan.aItems), why);
+  let ofB = sumBound(db, m * shared(plan.bItems), why);
+  // da is a product of dy and b, db one of dy and a: what subnormals of the one or the other lose.
+  const smallDy = subnormalsOf(dy);
+  const lost = [
+    smallDy && absoluteGradients(plan, smallDy, a, b),
+    absoluteGradients(plan, dy, subnormalsOf(a), subnormalsOf(b)),
+  ];
+  for (const part of lost) {
+    if (part === undefined) continue;
+    ofA = flushing(ofA, part.da);
+    ofB = flushing(ofB, part.db);
+  }
+  const ofBias = sumBound(dBias, m * batch, 'gamma_n(2^-23) * sum |dy| over the rows');
+  return { da: ofA, db: ofB, dBias: ofBias };
+}
+
+/** Sums of the absolute terms of each gradient; without a or b, zeros for what they are factors of. */
+function absoluteGradients(
+  plan: MatmulPlan,
+  dy: Tensor,
+  a: Tensor | undefined,
+  b: Tensor | undefined,
+): { da: Float64Array; db: Float64Array; dBias: Float64Array } {
+  const { m, n, k, batch, transposeA, transposeB } = plan;
+  const da = new Float64Array(plan.aItems * m * k);
+  const db = new Float64Array(plan.bItems * k * n);
   const dBias = new Float64Array(n);
-  const { transposeA, transposeB } = plan;
   for (let item = 0; item < batch; item++) {
     const [i, j] = operandsOf(plan, item);
     const g = absolutes(dy.data, item * m * n, m, n, false);
     for (let at = 0; at < g.length; at++) dBias[at % n]! += g[at]!;
-    const bT = absolutes(b.data, j * k * n, n, k, !transposeB);
-    const aT = absolutes(a.data, i * m * k, k, m, !transposeA);
     // In the layout that a and b are stored in: da = dy bᵀ or its transpose, db = aᵀ dy or its transpose.
-    const daItem = da.subarray(i * m * k, (i + 1) * m * k);
-    const dbItem = db.subarray(j * k * n, (j + 1) * k * n);
-    if (transposeA) addProduct(daItem, absolutes(bT, 0, k, n, true), absolutes(g, 0, n, m, true), k, m, n);
-    else addProduct(daItem, g, bT, m, k, n);
-    if (transposeB) addProduct(dbItem, absolutes(g, 0, n, m, true), absolutes(aT, 0, m, k, true), n, k, m);
-    else addProduct(dbItem, aT, g, k, n, m);
+    if (b !== undefined) {
+      const bT = absolutes(b.data, j * k * n, n, k, !transposeB);
+      const daItem = da.subarray(i * m * k, (i + 1) * m * k);
+      if (transposeA) addProduct(daItem, absolutes(bT, 0, k, n, true), absolutes(g, 0, n, m, true), k, m, n);
+      else addProduct(daItem, g, bT, m, k, n);
+    }
+    if (a !== undefined) {
+      const aT = absolutes(a.data, i * m * k, k, m, !transposeA);
+      const dbItem = db.subarray(j * k * n, (j + 1) * k * n);
+      if (transposeB) addProduct(dbItem, absolutes(g, 0, n, m, true), absolutes(aT, 0, m, k, true), n, k, m);
+      else addProduct(dbItem, aT, g, k, n, m);
+    }
   }
-  const shared = (items: number): number => (items === 0 ? 0 : batch / items);
-  const why = 'gamma_n(2^-23) * sum of the absolute products, n = their number + 1';
-  return {
-    da: flushing(sumBound(da, n * shared(plan.aItems), why), n * shared(plan.aItems), dy, b),
-    db: flushing(sumBound(db, m * shared(plan.bItems), why), m * shared(plan.bItems), dy, a),
-    dBias: sumBound(dBias, m * batch, 'gamma_n(2^-23) * sum |dy| over the rows'),
-  };
+  return { da, db, dBias };
 }
 
 export const judgeMatmul: Judge = ({ inputs, options, want, got, independent = false }) => {
@@ -76,27 +101,6 @@ export const judgeMatmulBackward: Judge = ({ inputs, options, want, got, indepen
     compareBound(want[name]!, got[name]!, { ...bounds[name], statistics: independent });
   return { da: compare('da'), db: compare('db'), dBias: compare('dBias') };
 };
-
-/** Add what is lost when subnormals are flushed as they are read: in each term at most 2^-126 times the other factor. */
-export function flushing({ fail, suspect = fail, why }: Bound, terms: number, a: Tensor, b: Tensor): Bound {
-  const lost =
-    terms *
-    minNormal *
-    ((hasSubnormals(a.data) ? largest(b.data) : 0) + (hasSubnormals(b.data) ? largest(a.data) : 0));
-  return { fail: fail.map((v) => v + lost), suspect: suspect.map((v) => v + lost), why };
-}
-
-/** True when an element is not zero and below the normal range of f32. */
-export function hasSubnormals(values: TypedArray): boolean {
-  return values.some((v: number) => v !== 0 && Math.abs(v) < minNormal);
-}
-
-/** The largest magnitude. */
-export function largest(values: TypedArray): number {
-  let max = 0;
-  for (const v of values) max = Math.max(max, Math.abs(v));
-  return max;
-}
 
 /** sum over k of |a||b|, in the layout of y. */
 function productOfAbsolutes(plan: MatmulPlan, a: Tensor, b: Tensor): Float64Array {

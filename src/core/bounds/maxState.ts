@@ -10,6 +10,7 @@ import {
 } from '../bounds.ts';
 import { planMaxState, planMaxStateBackward } from '../ops/maxState.ts';
 import { Tensor } from '../tensor.ts';
+import { flushing, isSubnormal, lostProduct, lostSum } from './flushing.ts';
 import type { Judge } from './judge.ts';
 
 /** Most roundings on the way of one term of y: two alphas added, three summands joined, a product, three sums. */
@@ -21,21 +22,25 @@ const roundingsOfY = 8;
  */
 export function maxStateBound(abc: Tensor, alphas: Tensor, maxima: Float64Array): Bound {
   const { channels } = planMaxState(abc, alphas);
-  const [a1, a2, a3, a4, a5] = Array.from(alphas.data, Math.abs) as [number, number, number, number, number];
+  const [a1, a2, a3, a4, a5] = alphas.data as unknown as [number, number, number, number, number];
   const fail = new Float64Array(maxima.length);
   const suspect = new Float64Array(maxima.length);
   for (let i = 0; i < fail.length; i++) {
     const at = Math.floor(i / channels) * 3 * channels + (i % channels);
-    const a = Math.abs(abc.data[at]!);
-    const b = Math.abs(abc.data[at + channels]!);
-    const c = Math.abs(abc.data[at + 2 * channels]!);
-    const m = Math.abs(maxima[i]!);
-    const factor = a2 + a5 + a + b + c;
-    const absolute = a1 * b + a3 * a + a4 * c + factor * m;
-    // One rounding more: the reference itself. Flushing takes at most the smallest normal from each factor and result.
-    const flushed = minNormal * (16 + a1 + a2 + a3 + a4 + a5 + a + b + c + 5 * m);
+    const a = abc.data[at]!;
+    const b = abc.data[at + channels]!;
+    const c = abc.data[at + 2 * channels]!;
+    const m = maxima[i]!;
+    const factors = [a2, a5, a, b, c];
+    const factor = factors.reduce((sum, v) => sum + Math.abs(v), 0);
+    const absolute = Math.abs(a1 * b) + Math.abs(a3 * a) + Math.abs(a4 * c) + factor * Math.abs(m);
+    // Ten products and their sum may be flushed, and factors: the sum of five that m multiplies, or each as it is read.
+    let flushed = 12 * minNormal + Math.abs(m) * lostSum(...factors);
+    flushed += lostProduct(a1, b) + lostProduct(a3, a) + lostProduct(a4, c);
+    for (const v of factors) flushed += lostProduct(v, m);
     // NaN, or an overflow on the way: WGSL may assume that neither happens.
     const safe = absolute < 1e38 && factor < 1e38;
+    // One rounding more: the reference itself.
     fail[i] = safe ? gamma(roundingsOfY + 1) * absolute + flushed : Infinity;
     suspect[i] = !safe ? Infinity : gamma(roundingsOfY + 1, unitNearest) * absolute + flushed;
   }
@@ -113,65 +118,75 @@ export function maxStateBackwardBound(
   const { batch, length, channels } = plan;
   const maxima = maximaOf(abc!, states, { mask, reset });
   const limit = typeof cap === 'number' ? Math.fround(cap) : Infinity;
-  const [a1, a2, a3, a4, a5] = Array.from(alphas!.data, Math.abs) as [number, number, number, number, number];
+  const [a1, a2, a3, a4, a5] = alphas!.data as unknown as [number, number, number, number, number];
   const absolute = new Float64Array(abc!.size);
+  const lost = new Float64Array(abc!.size);
   // Each term of a sum meets the additions, and at most 8 roundings of its own.
   const terms = new Float64Array(abc!.size).fill(8);
   const carrySums = new Float64Array(batch * channels);
+  const carryLost = new Float64Array(batch * channels);
   const carryTerms = new Float64Array(batch * channels);
   const alphaSums = new Float64Array(5);
+  const alphaLost = new Float64Array(5);
   for (let n = 0; n < batch; n++) {
     for (let i = 0; i < channels; i++) {
       let rest = dCarryOut === undefined ? 0 : Math.abs(dCarryOut.data[n * channels + i]!);
+      let restLost = 0;
       let count = 8;
       for (let t = length - 1; t >= 0; t--) {
         const position = n * length + t;
         const at = position * 3 * channels + i;
-        const g = Math.abs(dy!.data[position * channels + i]!);
-        const a = Math.abs(abc!.data[at]!);
-        const b = Math.abs(abc!.data[at + channels]!);
-        const signedC = abc!.data[at + 2 * channels]!;
-        const c = Math.abs(signedC);
-        const signedM = maxima[position * channels + i]!;
-        const m = Math.abs(Math.min(signedM, limit));
-        if (!(signedM > limit)) rest += g * (a2 + a5 + a + b + c);
+        const g = dy!.data[position * channels + i]!;
+        const a = abc!.data[at]!;
+        const b = abc!.data[at + channels]!;
+        const c = abc!.data[at + 2 * channels]!;
+        const uncapped = maxima[position * channels + i]!;
+        const m = Math.min(uncapped, limit);
+        /** The size of g times a sum, and what flushing g, the summands or their sum loses of it. */
+        const product = (...sum: number[]): [number, number] => {
+          const size = Math.abs(g) * sum.reduce((s, v) => s + Math.abs(v), 0);
+          return [size, (isSubnormal(g) ? size : 0) + Math.abs(g) * lostSum(...sum)];
+        };
+        if (!(uncapped > limit)) {
+          const [size, less] = product(a2, a5, a, b, c);
+          rest += size;
+          restLost += less;
+        }
         count++;
         // Whether the maximum was taken here may only be overestimated: equal to it and not masked.
-        const takes = (mask === undefined || mask.data[position] !== 0) && !(signedC < signedM);
-        absolute[at] = g * (a3 + m);
-        absolute[at + channels] = g * (a1 + m);
-        absolute[at + 2 * channels] = g * (a4 + m) + (takes ? rest : 0);
-        if (takes) terms[at + 2 * channels]! += count;
+        const takes = (mask === undefined || mask.data[position] !== 0) && !(c < uncapped);
+        for (const [part, alpha] of [a3, a1, a4].entries()) {
+          [absolute[at + part * channels], lost[at + part * channels]] = product(alpha, m);
+        }
+        if (takes) {
+          absolute[at + 2 * channels]! += rest;
+          lost[at + 2 * channels]! += restLost;
+          terms[at + 2 * channels]! += count;
+        }
         if (takes || (reset !== undefined && reset.data[position] !== 0)) {
           rest = 0;
+          restLost = 0;
           count = 8;
         }
-        alphaSums[0]! += g * b;
-        alphaSums[1]! += g * m;
-        alphaSums[2]! += g * a;
-        alphaSums[3]! += g * c;
+        for (const [k, factor] of [b, m, a, c].entries()) {
+          alphaSums[k]! += Math.abs(g * factor);
+          alphaLost[k]! += lostProduct(g, factor);
+        }
       }
       carrySums[n * channels + i] = rest;
+      carryLost[n * channels + i] = restLost;
       carryTerms[n * channels + i] = count;
     }
   }
+  alphaLost[4] = alphaLost[1]!;
   alphaSums[4] = alphaSums[1]!;
+  const whyDabc = 'gamma_n(2^-23) * (sum of absolute terms), n terms of the positions owned';
+  const whyAlphas = 'gamma_n(2^-23) * sum |dy| |factor| over all positions';
+  const whyCarry = 'gamma_n(2^-23) * sum |dm| over the positions that the carry owns';
   return {
-    dabc: sumBound(
-      absolute,
-      terms,
-      'gamma_n(2^-23) * (sum of absolute terms), n terms of the positions owned',
-    ),
-    dAlphas: sumBound(
-      alphaSums,
-      batch * length * channels + 8,
-      'gamma_n(2^-23) * sum |dy| |factor| over all positions',
-    ),
-    dCarryIn: sumBound(
-      carrySums,
-      carryTerms,
-      'gamma_n(2^-23) * sum |dm| over the positions that the carry owns',
-    ),
+    dabc: flushing(sumBound(absolute, terms, whyDabc), lost),
+    dAlphas: flushing(sumBound(alphaSums, batch * length * channels + 8, whyAlphas), alphaLost),
+    dCarryIn: flushing(sumBound(carrySums, carryTerms, whyCarry), carryLost),
   };
 }
 

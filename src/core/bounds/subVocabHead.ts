@@ -1,8 +1,8 @@
 import { compareBound, sumBound } from '../bounds.ts';
 import { planSubVocabHead, type SubVocabHeadPlan } from '../ops/subVocabHead.ts';
 import type { Tensor } from '../tensor.ts';
+import { flushing, lostProduct } from './flushing.ts';
 import type { Judge } from './judge.ts';
-import { flushing } from './matmul.ts';
 
 /** Call the body for every token and word that is there. */
 function forPairs(
@@ -24,11 +24,15 @@ export const judgeSubVocabHead: Judge = ({ inputs, options, want, got, independe
   const plan = planSubVocabHead(x!, table!, words!, options);
   const { width } = plan;
   const absolute = new Float64Array(want.logits!.size);
+  const lost = new Float64Array(absolute.length);
   forPairs(plan, words!, (i, word, at) => {
-    for (let d = 0; d < width; d++)
-      absolute[at]! += Math.abs(x!.data[i * width + d]! * table!.data[word * width + d]!);
+    for (let d = 0; d < width; d++) {
+      const [v, w] = [x!.data[i * width + d]!, table!.data[word * width + d]!];
+      absolute[at]! += Math.abs(v * w);
+      lost[at]! += lostProduct(v, w);
+    }
   });
-  const bound = flushing(sumBound(absolute, width, 'gamma_D(2^-23) * sum |x||table|'), width, x!, table!);
+  const bound = flushing(sumBound(absolute, width, 'gamma_D(2^-23) * sum |x||table|'), lost);
   return { logits: compareBound(want.logits!, got.logits!, { ...bound, statistics: independent }) };
 };
 
@@ -37,37 +41,33 @@ export const judgeSubVocabHeadBackward: Judge = ({ inputs, options, want, got, i
   const { dLogits, x, table, words } = inputs as Record<string, Tensor>;
   const plan = planSubVocabHead(x!, table!, words!, options);
   const { width } = plan;
-  const ofX = new Float64Array(x!.size);
-  const ofTable = new Float64Array(table!.size);
+  const [ofX, lostOfX] = [new Float64Array(x!.size), new Float64Array(x!.size)];
+  const [ofTable, lostOfTable] = [new Float64Array(table!.size), new Float64Array(table!.size)];
   const terms = new Float64Array(table!.size);
   forPairs(plan, words!, (i, word, at) => {
-    const g = Math.abs(dLogits!.data[at]!);
+    const g = dLogits!.data[at]!;
     for (let d = 0; d < width; d++) {
-      ofX[i * width + d]! += g * Math.abs(table!.data[word * width + d]!);
-      ofTable[word * width + d]! += g * Math.abs(x!.data[i * width + d]!);
-      terms[word * width + d]! += 1;
+      const [ofToken, ofWord] = [i * width + d, word * width + d];
+      const [v, w] = [x!.data[ofToken]!, table!.data[ofWord]!];
+      ofX[ofToken]! += Math.abs(g * w);
+      lostOfX[ofToken]! += lostProduct(g, w);
+      ofTable[ofWord]! += Math.abs(g * v);
+      lostOfTable[ofWord]! += lostProduct(g, v);
+      terms[ofWord]! += 1;
     }
   });
   const chunks = Math.ceil(plan.k / plan.chunk);
-  const compare = (
-    name: 'dx' | 'dTable',
-    absolute: Float64Array,
-    n: number | Float64Array,
-    most: number,
-    factor: Tensor,
-  ) => {
-    const sums = sumBound(absolute, n, 'gamma_n(2^-23) * the sum of the sizes of its n terms');
-    const bound = flushing(sums, most, dLogits!, factor);
+  const compare = (name: 'dx' | 'dTable', of: Float64Array, lost: Float64Array, n: number | Float64Array) => {
+    const bound = flushing(sumBound(of, n, 'gamma_n(2^-23) * the sum of the sizes of its n terms'), lost);
     return compareBound(want[name]!, got[name]!, { ...bound, statistics: independent });
   };
   return {
-    dx: compare('dx', ofX, plan.k + chunks, plan.k, table!),
+    dx: compare('dx', ofX, lostOfX, plan.k + chunks),
     dTable: compare(
       'dTable',
       ofTable,
+      lostOfTable,
       terms.map((n) => n + plan.rows + chunks),
-      terms.reduce((most, n) => Math.max(most, n), 0),
-      x!,
     ),
   };
 };

@@ -17,6 +17,8 @@ export interface WordTableOptions {
   /** How often a word, and a phrase, must occur. @defaultValue 2 and 4 */
   readonly leastWord?: number;
   readonly leastPhrase?: number;
+  /** Words and phrases that are left out. @defaultValue none */
+  readonly without?: ReadonlySet<string>;
 }
 
 /**
@@ -35,7 +37,7 @@ export class WordTable {
 
   /** Count the words and phrases of texts, and keep those that occur most. */
   static build(texts: readonly string[], options: WordTableOptions = {}): WordTable {
-    const { most = 20_000, leastWord = 2, leastPhrase = 4 } = options;
+    const { most = 20_000, leastWord = 2, leastPhrase = 4, without = new Set<string>() } = options;
     const counts = new Map<string, number>();
     const phrases = new Map<string, number>();
     const add = (to: Map<string, number>, text: string): void => void to.set(text, (to.get(text) ?? 0) + 1);
@@ -54,7 +56,7 @@ export class WordTable {
     const kept = [
       ...[...counts].filter(([, n]) => n >= leastWord),
       ...[...phrases].filter(([, n]) => n >= leastPhrase),
-    ];
+    ].filter(([text]) => !without.has(text));
     // Most frequent first; by text where equally frequent, so that the table depends on the texts alone.
     kept.sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1));
     return new WordTable(kept.slice(0, most).map(([text]) => text));
