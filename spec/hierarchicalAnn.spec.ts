@@ -471,7 +471,7 @@ describeDevice('the kernel', (gpu, family) => {
       'too few': made(lifted, tensor([3, 3], [1, 0, 0, 0, 1, 1, -1, 0, 0]), { flat: true }, { k: 40 }),
       directions: made(
         tensor([n, 3], noiseArray(3 * n, 34)),
-        tensor([33, 3], noiseArray(99, 35)),
+        tensor([5, 3], noiseArray(15, 35)),
         { lists: 20, levels: 2, metric: 'cosine' },
         { k: 9, nprobe: 2, sorted: false },
       ),
