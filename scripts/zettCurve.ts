@@ -193,6 +193,28 @@ write('row', [
   ),
 ]);
 
+// The same with languages: each text as its own, and as the other one.
+const marked = newest<{ evaluations: readonly (Evaluation & { readonly language: string })[] }>('languages');
+const languages: Record<string, string> = { 'ptest.txt': 'ptrain', 'ctest.txt': 'ctrain' };
+const spoken = [line(['text', 'tokenizer', 'without languages', 'its own language', 'the other']), rule(5)];
+for (const [file, text] of Object.entries(texts)) {
+  for (const [json, tokenizer] of Object.entries(tokenizers)) {
+    const find = (from: readonly Evaluation[]) => {
+      const found = from
+        .filter((e) => basename(e.text) === file)
+        .flatMap((e) => e.results)
+        .find((r) => basename(r.tokenizer) === json && r.method === 'hypernet');
+      if (found === undefined)
+        throw new Error(`there is no hypernetwork with languages for ${json} on ${file}`);
+      return signed(found.bitsPerByte, found.deviation);
+    };
+    const own = marked.evaluations.filter((e) => e.language === languages[file]);
+    const other = marked.evaluations.filter((e) => e.language !== languages[file]);
+    spoken.push(line([text, tokenizer, find(evaluations), find(own), find(other)]));
+  }
+}
+write('languages', spoken);
+
 // Words by their text alone.
 interface Group {
   readonly best: number;
