@@ -2,9 +2,15 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { judge } from '../src/core/bounds/index.ts';
 import { compareExact } from '../src/core/bounds.ts';
-import type { AnnOptions, AnnSearchOptions, Metric } from '../src/core/ops/hierarchicalAnn.ts';
+import {
+  type AnnOptions,
+  type AnnSearchOptions,
+  type Metric,
+  planHierarchicalAnn,
+} from '../src/core/ops/hierarchicalAnn.ts';
 import { type Tensor, tensor } from '../src/core/tensor.ts';
 import { openGpu } from '../src/gpu/index.ts';
+import { planEmit } from '../src/gpu/lib/annEmit.ts';
 import { hierarchicalAnn, hierarchicalAnnAdd } from '../src/ref/hierarchicalAnn.ts';
 import { hierarchicalAnnSearch } from '../src/ref/hierarchicalAnnSearch.ts';
 import { noiseArray } from '../src/verify/case.ts';
@@ -108,6 +114,20 @@ describe('the reference', () => {
         for (const v of Object.values(verdicts)) expect(v.verdict, v.message).toBe('PASS');
       }),
       { numRuns: 60 },
+    );
+  });
+
+  test.each([
+    [200_000, {}, [50, 2000]], // 2000 = 40 * 50
+    [100_000, {}, [37, 999]], // 1000 = 27 * 37 + 1: the number of lists is free
+    [100_000, { lists: 1000 }, [37, 1000]],
+    [200_000, { lists: 2048 }, [64, 2048]],
+    [900, { lists: 3, levels: 2 }, [1, 3]], // no product is worth its price
+    [900, { lists: 9, levels: 3 }, [3, 5, 9]],
+    [20_000, {}, [200]],
+  ])('%i vectors with %o have levels of %o', (n, options, want) => {
+    expect(planHierarchicalAnn({ dtype: 'f32', shape: [n, 4] } as unknown as Tensor, options).levels).toEqual(
+      want,
     );
   });
 
@@ -301,7 +321,11 @@ describe('the judge', () => {
 });
 
 const wrong: readonly Mutant[] = [
-  { name: 'the last query of four is left out', from: 'if (e != a) { put(e, place, sum.w); }', to: '' },
+  {
+    name: 'the last query of four is left out',
+    from: 'if (q.w != q.x) { put(q.w, place, scores.w); }',
+    to: '',
+  },
   {
     name: 'results are in the order of the lists',
     from: 'if (RANKED) { place = ranks[row]; }',
@@ -309,17 +333,10 @@ const wrong: readonly Mutant[] = [
     all: true,
   },
   {
-    name: 'the last row of a list is left out',
-    from: 'min(begin + BLOCK, parentStarts[low + 1u])',
-    to: 'min(begin + BLOCK, parentStarts[low + 1u] - 1u)',
-    all: true,
-  },
-  {
     name: 'all queries look into a list that one has opened',
-    from: 'var open = parentMasks[low];',
+    from: 'var open = parentMasks[parent];',
     to: 'var open = 0xffffffffu >> (32u - params.queries);',
   },
-  { name: 'distances are not squared', from: 'return -dot(t, t);', to: 'return -length(t);' },
   { name: 'queries are not scaled', from: 's *= scales[params.base + query];', to: '' },
   { name: 'lists are not extended', from: ' || held.y < params.vectors', to: '' },
   {
@@ -333,6 +350,41 @@ const wrong: readonly Mutant[] = [
     from: 'word = idOfRow[selected[q * params.found + r]];',
     to: 'word = selected[q * params.found + r];',
   },
+];
+const wrongBlocks: readonly Mutant[] = [
+  {
+    name: 'the last row of a list is left out',
+    from: 'min(begin + BLOCK, parentStarts[list + 1u])',
+    to: 'min(begin + BLOCK, parentStarts[list + 1u] - 1u)',
+  },
+  {
+    name: 'a block belongs to the list before',
+    from: 'firstBlocks[middle] <= block',
+    to: 'firstBlocks[middle] < block',
+  },
+  { name: 'the third of four is the second', from: 'vec4u(a, b, c, d)', to: 'vec4u(a, b, b, d)' },
+  { name: 'distances are not squared', from: 'return -dot(t, t);', to: 'return -length(t);' },
+];
+// What the sample says cannot be wrong: it decides about speed only.
+const wrongEmission: readonly Mutant[] = [
+  { name: 'what equals the threshold is left out', from: 'key < plan.x ||', to: 'key <= plan.x ||' },
+  { name: 'nobody is done again', from: 'some = true;', to: '' },
+  { name: 'the counter is not reset', from: 'tried[q] = 0u;', to: '' },
+  { name: 'bits of a failed try stay', from: 'tried[bitsAt() + i] = 0u;', to: '' },
+  { name: 'digits of the round before stay', from: 'tried[at + i] = 0u;', to: '' },
+  { name: 'among equals the last rows count', from: 'let far = ~row;', to: 'let far = row;' },
+  {
+    name: 'pairs stay where they arrived',
+    from: 'places[word] - places[q * wordsOf()] + countOneBits(before)',
+    to: 'slot',
+  },
+  { name: 'a row follows itself', from: '((1u << (row % 32u)) - 1u)', to: '((2u << (row % 32u)) - 1u)' },
+  {
+    name: 'places stand for rows',
+    from: 'rowsByPlace[i / params.k * params.capacity + chosen[i]]',
+    to: 'chosen[i]',
+  },
+  { name: 'queries are not scaled', from: 's *= bitcast<f32>(plan.w);', to: '' },
 ];
 const wrongBuild: readonly Mutant[] = [
   {
@@ -386,6 +438,66 @@ describeDevice('the kernel', (gpu, family) => {
     );
   });
 
+  /** Searches that are long enough for scores to be emitted, in the family that does. */
+  const emissions = (): Record<
+    string,
+    { index: Record<string, Tensor>; options: Record<string, unknown> }
+  > => {
+    const n = 2100;
+    // The best 20 rows are those with a 2 and, of all the others, which are equal, the first: too many reach the guess.
+    const equal = tensor(
+      [n, 2],
+      Float32Array.from({ length: 2 * n }, (_, i) => (i % 600 < 2 ? 2 : 1)),
+    );
+    // The rows of the sample, the fifth of every eight, are better than all others: too few reach the guess.
+    const lifted = integers(n, 3, 31);
+    for (let i = 4; i < n; i += 8) lifted.data[3 * i] = 40;
+    const made = (
+      vectors: Tensor,
+      queries: Tensor,
+      build: AnnOptions<Tensor>,
+      options: AnnSearchOptions & { k: number },
+    ) => {
+      expect(planEmit(n, options.k, 2 ** 25)).toBeDefined();
+      const index = {
+        ...tensorsOf(hierarchicalAnn(vectors, { iterations: 1, refine: 0, ...build })),
+        queries,
+      };
+      return { index, options: { metric: build.metric ?? 'ip', ...options } };
+    };
+    return {
+      'ties in lists': made(integers(n, 8, 32), integers(5, 8, 33), { lists: 20 }, { k: 20, nprobe: 4 }),
+      'too many': made(equal, tensor([2, 2], [1, 1, 3, 0]), { flat: true }, { k: 20 }),
+      'too few': made(lifted, tensor([3, 3], [1, 0, 0, 0, 1, 1, -1, 0, 0]), { flat: true }, { k: 40 }),
+      directions: made(
+        tensor([n, 3], noiseArray(3 * n, 34)),
+        tensor([5, 3], noiseArray(15, 35)),
+        { lists: 20, levels: 2, metric: 'cosine' },
+        { k: 9, nprobe: 2, sorted: false },
+      ),
+    };
+  };
+
+  test('emits what reaches a threshold, and does again what failed', async () => {
+    for (const { index, options } of Object.values(emissions())) {
+      await expectTwins(gpu(), 'hierarchicalAnnSearch', index, options);
+      await expectSameBits(gpu(), 'hierarchicalAnnSearch', index, options);
+    }
+    await using narrow = await openGpu({ family, maxBindingBytes: 65536 });
+    const { index, options } = emissions()['ties in lists']!;
+    await expectTwins(narrow, 'hierarchicalAnnSearch', index, options);
+    expect(narrow.liveTensors).toBe(0);
+  });
+
+  // Only this family emits.
+  test.runIf(family === 'gpu')('wrong emissions are rejected', async () => {
+    const checks = Object.entries(emissions()).map(
+      ([name, { index, options }]) =>
+        [name, () => compareTwins(gpu(), 'hierarchicalAnnSearch', index, options)] as const,
+    );
+    await expectKills(gpu(), 'hierarchicalAnn.emit.wgsl', wrongEmission, Object.fromEntries(checks));
+  });
+
   test('gives the same bits twice', async () => {
     for (const c of cases.slice(2)) await expectSameBits(gpu(), c.op, c.inputs(), c.options);
   });
@@ -430,7 +542,7 @@ describeDevice('the kernel', (gpu, family) => {
       [150],
       Int32Array.from({ length: 150 }, (_, i) => 3 * i + 2),
     );
-    await expectKills(gpu(), 'hierarchicalAnn.wgsl', wrong, {
+    const searches = {
       'four queries over integers': search(
         integers(150, 5, 11),
         { lists: 12, levels: 2, ids },
@@ -452,7 +564,9 @@ describeDevice('the kernel', (gpu, family) => {
         tensor([2, 3], noiseArray(6, 18)),
         { k: 9, nprobe: 2 },
       ),
-    });
+    };
+    await expectKills(gpu(), 'hierarchicalAnn.wgsl', wrong, searches);
+    await expectKills(gpu(), 'lib/listBlocks.wgsl', wrongBlocks, searches);
 
     const vectors = tensor([130, 5], noiseArray(650, 19));
     const added = tensor([20, 5], noiseArray(100, 20));

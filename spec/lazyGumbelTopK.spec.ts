@@ -320,13 +320,8 @@ const wrong: readonly Mutant[] = [
   { name: 'all queries draw alike', from: 'vec2u(0u, params.base + q));', to: 'vec2u(0u, params.base));' },
   { name: 'words are in the order of lists', from: 'ranks[start + place]', to: 'start + place', all: true },
   // lazyScores
-  { name: 'the second query of four is left out', from: 'put(b, place, nb, sum.y);', to: '' },
+  { name: 'the second query of four is left out', from: 'put(q.y, place, nb, scores.y);', to: '' },
   { name: 'the temperature is not used', from: 'score * params.inverse', to: 'score' },
-  {
-    name: 'the last row of a list is left out',
-    from: 'min(begin + BLOCK, parentStarts[low + 1u])',
-    to: 'min(begin + BLOCK, parentStarts[low + 1u] - 1u)',
-  },
   // lazyBounds
   {
     name: 'a bound without the radius',
@@ -379,6 +374,13 @@ const wrongBalls: readonly Mutant[] = [
   },
   { name: 'squares stand for distances', from: 'sqrt(squaresOf[list])', to: 'squaresOf[list]' },
   { name: 'radii are not rounded up', from: '(1.0 + params.loose)', to: '(1.0 - params.loose)' },
+];
+const wrongBlocks: readonly Mutant[] = [
+  {
+    name: 'the last row of a list is left out',
+    from: 'min(begin + BLOCK, parentStarts[list + 1u])',
+    to: 'min(begin + BLOCK, parentStarts[list + 1u] - 1u)',
+  },
 ];
 const wrongArrivals: readonly Mutant[] = [
   { name: 'no carry', from: 'select(0u, 1u, low < b.y)', to: '0u' },
@@ -491,6 +493,7 @@ describeDevice('the kernel', (gpu, family) => {
     const some = (all: readonly Mutant[]): readonly Mutant[] => all.filter((_, i) => !slow || i % 3 === 0);
     await expectKills(gpu(), 'lazyGumbelTopK.wgsl', some(wrong), sample);
     await expectKills(gpu(), 'lib/arrivals.wgsl', some(wrongArrivals), sample);
+    await expectKills(gpu(), 'lib/listBlocks.wgsl', wrongBlocks, sample);
     await expectKills(gpu(), 'lazyGumbelTopK.wgsl', some(wrongBalls), {
       balls: () => compareTwins(gpu(), 'lazyGumbelTopKBalls', index),
     });

@@ -1,7 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { splitMinSumOf } from '../src/core/splitMinSum.ts';
 import { tensor } from '../src/core/tensor.ts';
-import { splitMinSum, splitMinSumOf } from '../src/ref/splitMinSum.ts';
+import { splitMinSum } from '../src/ref/splitMinSum.ts';
 import { cases } from '../src/verify/splitMinSum.ts';
 import { describeDevice } from './support/device.ts';
 import { expectKills, type Mutant } from './support/mutants.ts';

@@ -4,6 +4,7 @@
 //
 // Scores are made list by list, not query by query: a block of rows is read once for up to 32 queries.
 // @uses lib/grid.wgsl
+// @uses lib/listBlocks.wgsl
 
 struct Params {
   parents: u32,     // nodes of the level above
@@ -23,8 +24,6 @@ struct Params {
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
-override BLOCK: u32 = 64u;               // rows per workgroup, a multiple of WORKGROUP_SIZE
-override DISTANCE: bool = false;         // -|q - x|^2 instead of q.x
 override RANKED: bool = false;           // results go to the place of their rank: at the vectors
 override SCALED: bool = false;           // scores are multiplied by a number per query: 1 / |q|
 
@@ -83,22 +82,10 @@ fn annSize() {
   dispatchSize[2] = 1u;
 }
 
-@group(0) @binding(1) var<storage, read> rows: array<vec4f>;
-@group(0) @binding(2) var<storage, read> queries: array<vec4f>;          // all of them
-@group(0) @binding(3) var<storage, read> parentStarts: array<u32>;
-@group(0) @binding(4) var<storage, read> firstBlocks: array<u32>;        // blocks, scanned
 @group(0) @binding(5) var<storage, read> parentMasks: array<u32>;
 @group(0) @binding(6) var<storage, read> ranks: array<u32>;
 @group(0) @binding(7) var<storage, read> scales: array<f32>;
 @group(0) @binding(8) var<storage, read_write> dense: array<f32>;        // [queries, length]
-
-fn term(q: vec4f, x: vec4f) -> f32 {
-  if (DISTANCE) {
-    let t = q - x;
-    return -dot(t, t);
-  }
-  return dot(q, x);
-}
 
 fn put(query: u32, place: u32, score: f32) {
   var s = score;
@@ -107,56 +94,34 @@ fn put(query: u32, place: u32, score: f32) {
 }
 
 /// A workgroup owns a block of rows of one parent, an invocation one row at a time. The queries that opened the parent
-/// are taken four at a time, the last one alone; they are at uniform addresses, and each load of the row serves all four.
+/// are taken four at a time, the last one alone.
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn annScores(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
              @builtin(local_invocation_index) local: u32) {
   let block = linearGroup(group, groups);
   if (block >= firstBlocks[params.parents]) { return; }
-  // The last parent whose first block is not beyond this one; parents without blocks start where the next one does.
-  var low = 0u;
-  var high = params.parents;
-  while (high - low > 1u) {
-    let middle = (low + high) / 2u;
-    if (firstBlocks[middle] <= block) { low = middle; } else { high = middle; }
-  }
-  let begin = parentStarts[low] + (block - firstBlocks[low]) * BLOCK;
-  let end = min(min(begin + BLOCK, parentStarts[low + 1u]), params.first + params.count);
+  let parent = listOfBlock(block, params.parents);
+  let own = rowsOfBlock(block, parent, params.first, params.count);
   let width = params.width;
-  for (var row = max(begin, params.first) + local; row < end; row += WORKGROUP_SIZE) {
+  for (var row = own.x + local; row < own.y; row += WORKGROUP_SIZE) {
     let x = (row - params.first) * width;
     var place = row;
     if (RANKED) { place = ranks[row]; }
-    var open = parentMasks[low];
+    var open = parentMasks[parent];
     while (open != 0u) {
-      let a = countTrailingZeros(open);
-      open &= open - 1u;
-      if (open == 0u) {
-        var alone = 0.0;
-        for (var j = 0u; j < width; j++) { alone += term(queries[(params.base + a) * width + j], rows[x + j]); }
-        put(a, place, alone);
+      let four = nextFour(open);
+      open = four.left;
+      let q = four.queries;
+      let at = (params.base + q) * width;
+      if (q.y == q.x) {
+        put(q.x, place, oneScore(x, at.x, width));
         break;
       }
-      let b = select(a, countTrailingZeros(open), open != 0u);
-      open &= open - 1u;
-      let c = select(a, countTrailingZeros(open), open != 0u);
-      open &= open - 1u;
-      let e = select(a, countTrailingZeros(open), open != 0u);
-      open &= open - 1u;
-      let qa = (params.base + a) * width;
-      let qb = (params.base + b) * width;
-      let qc = (params.base + c) * width;
-      let qe = (params.base + e) * width;
-      var sum = vec4f();
-      for (var j = 0u; j < width; j++) {
-        let v = rows[x + j];
-        sum += vec4f(term(queries[qa + j], v), term(queries[qb + j], v),
-                     term(queries[qc + j], v), term(queries[qe + j], v));
-      }
-      put(a, place, sum.x);
-      if (b != a) { put(b, place, sum.y); }
-      if (c != a) { put(c, place, sum.z); }
-      if (e != a) { put(e, place, sum.w); }
+      let scores = fourScores(x, at, width);
+      put(q.x, place, scores.x);
+      put(q.y, place, scores.y);
+      if (q.z != q.x) { put(q.z, place, scores.z); }
+      if (q.w != q.x) { put(q.w, place, scores.w); }
     }
   }
 }

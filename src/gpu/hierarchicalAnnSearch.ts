@@ -5,6 +5,7 @@ import {
   planAnnSearch,
 } from '../core/ops/hierarchicalAnn.ts';
 import { type Outputs, outputs } from '../core/tensor.ts';
+import { type EmitPlan, emitBest, emitWords, planEmit } from './lib/annEmit.ts';
 import { inverseNorms, padded, type Rows, rowWindows } from './lib/rows.ts';
 import { emptyOne, groupsFor, lanes, scan } from './lib/sort.ts';
 import type { Binding, Gpu } from './runtime/gpu.ts';
@@ -98,7 +99,13 @@ export function hierarchicalAnnSearch(
     const nodes = levels.map((level) => padded(gpu, level.centroids, level.size, d));
     const { constants } = lanes(gpu);
     const widest = Math.max(n, ...levels.map((level) => level.size), 1);
-    const atOnce = Math.max(Math.min(batch, Math.floor(gpu.maxBindingBytes / 4 / widest)), 1);
+    const maxWords = Math.floor(gpu.maxBindingBytes / 4);
+    // Only with onShort 'extend' every query has as many rows as it wants. A software driver takes longer for the atomics of
+    // emission than for an array that stays in its cache.
+    const emits =
+      gpu.family === 'gpu' && plan.onShort === 'extend' ? planEmit(n, found, maxWords) : undefined;
+    const each = Math.max(widest, emits ? emitWords(n, emits) : 0);
+    const atOnce = Math.max(Math.min(batch, Math.floor(maxWords / each)), 1);
     for (let base = 0; base < total; base += atOnce) {
       const size = Math.min(atOnce, total - base);
       gpu.run('hierarchicalAnnSearch', [], () => {
@@ -107,8 +114,10 @@ export function hierarchicalAnnSearch(
           const dense = score(gpu, plan, open, rows, q, base, size, {});
           open = openBest(gpu, plan, depth, dense, per, base, size);
         }
-        const dense = score(gpu, plan, open, vectors, q, base, size, { ranks: index.order, scales });
-        const selected = select(gpu, plan, dense, size);
+        const ranked = { ranks: index.order, scales };
+        const selected = emits
+          ? emit(gpu, plan, open, vectors, q, base, size, ranked, emits)
+          : select(gpu, plan, score(gpu, plan, open, vectors, q, base, size, ranked), size);
         gpu.dispatch({
           file,
           entry: 'annResults',
@@ -174,6 +183,23 @@ function score(
     });
   }
   return dense;
+}
+
+/** The best vectors of each query, scored, but not all kept. */
+function emit(
+  gpu: Gpu,
+  { metric, found, sorted }: Plan,
+  { masks, starts, parents }: Open,
+  rows: Rows,
+  queries: Rows,
+  base: number,
+  size: number,
+  { ranks, scales }: { ranks: GpuTensor; scales: GpuTensor | undefined },
+  plan: EmitPlan,
+): { indices: GpuTensor; values: GpuTensor } {
+  const lists = { masks, starts, parents, ...blocksOf(gpu, starts, masks, parents) };
+  const given = { ...lists, rows, queries, ranks, scales, blockSize, base, size };
+  return emitBest(gpu, { ...given, distance: metric === 'l2' }, found, sorted, plan);
 }
 
 /** Write "not scored" everywhere. */

@@ -8,6 +8,7 @@
 // largest does not: a word that is left out cannot reach the threshold.
 // @uses lib/grid.wgsl
 // @uses lib/arrivals.wgsl
+// @uses lib/listBlocks.wgsl
 
 struct Params {
   lists: u32,
@@ -32,7 +33,6 @@ struct Params {
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
-override BLOCK: u32 = 64u;               // rows per workgroup of lazyScores, a multiple of WORKGROUP_SIZE
 
 const SEGMENT = 64u;
 const CHUNK = 64u;
@@ -43,7 +43,6 @@ const NEG_INF_BITS = 0xff800000u;
 
 // --- Balls. ---
 
-@group(0) @binding(1) var<storage, read> rows: array<vec4f>;
 @group(0) @binding(2) var<storage, read> starts: array<u32>;             // [lists + 1]
 @group(0) @binding(3) var<storage, read_write> centres: array<vec4f>;    // [lists, width], zeros at first
 
@@ -273,9 +272,6 @@ fn lazyNoise(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) group
 
 // --- Sums. ---
 
-@group(0) @binding(2) var<storage, read> scoreQueries: array<vec4f>;     // all of them
-@group(0) @binding(3) var<storage, read> parentStarts: array<u32>;       // [lists + 1]
-@group(0) @binding(4) var<storage, read> firstBlocks: array<u32>;        // [lists + 1]: blocks of lists with noise
 @group(0) @binding(5) var<storage, read> masks: array<u32>;              // marks, from this round on
 @group(0) @binding(6) var<storage, read> rankOf: array<u32>;
 @group(0) @binding(7) var<storage, read_write> sums: array<u32>;         // dense: noise becomes a sum
@@ -286,53 +282,32 @@ fn put(query: u32, place: u32, noise: u32, score: f32) {
 }
 
 /// A workgroup owns a block of rows of one list, an invocation one row at a time. The queries that have noise in the list
-/// are taken four at a time; they are at uniform addresses, and each load of the row serves all four.
+/// are taken four at a time.
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn lazyScores(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
               @builtin(local_invocation_index) local: u32) {
   let block = linearGroup(group, groups);
   if (block >= firstBlocks[params.lists]) { return; }
-  var low = 0u;
-  var high = params.lists;
-  while (high - low > 1u) {
-    let middle = (low + high) / 2u;
-    if (firstBlocks[middle] <= block) { low = middle; } else { high = middle; }
-  }
-  let begin = parentStarts[low] + (block - firstBlocks[low]) * BLOCK;
-  let end = min(min(begin + BLOCK, parentStarts[low + 1u]), params.first + params.count);
+  let list = listOfBlock(block, params.lists);
+  let own = rowsOfBlock(block, list, params.first, params.count);
   let width = params.width;
-  for (var row = max(begin, params.first) + local; row < end; row += WORKGROUP_SIZE) {
-    let x = (row - params.first) * width;
+  for (var row = own.x + local; row < own.y; row += WORKGROUP_SIZE) {
     let place = rankOf[row];
-    var open = masks[params.round * params.stride + low];
+    var open = masks[params.round * params.stride + list];
     while (open != 0u) {
-      let a = countTrailingZeros(open);
-      open &= open - 1u;
-      let b = select(a, countTrailingZeros(open), open != 0u);
-      open &= open - 1u;
-      let c = select(a, countTrailingZeros(open), open != 0u);
-      open &= open - 1u;
-      let e = select(a, countTrailingZeros(open), open != 0u);
-      open &= open - 1u;
-      let na = sums[a * params.length + place];
-      let nb = select(ABSENT, sums[b * params.length + place], b != a);
-      let nc = select(ABSENT, sums[c * params.length + place], c != a);
-      let ne = select(ABSENT, sums[e * params.length + place], e != a);
-      if (na == ABSENT && nb == ABSENT && nc == ABSENT && ne == ABSENT) { continue; }
-      let qa = (params.base + a) * width;
-      let qb = (params.base + b) * width;
-      let qc = (params.base + c) * width;
-      let qe = (params.base + e) * width;
-      var sum = vec4f();
-      for (var j = 0u; j < width; j++) {
-        let v = rows[x + j];
-        sum += vec4f(dot(scoreQueries[qa + j], v), dot(scoreQueries[qb + j], v),
-                     dot(scoreQueries[qc + j], v), dot(scoreQueries[qe + j], v));
-      }
-      put(a, place, na, sum.x);
-      put(b, place, nb, sum.y);
-      put(c, place, nc, sum.z);
-      put(e, place, ne, sum.w);
+      let four = nextFour(open);
+      open = four.left;
+      let q = four.queries;
+      let na = sums[q.x * params.length + place];
+      let nb = select(ABSENT, sums[q.y * params.length + place], q.y != q.x);
+      let nc = select(ABSENT, sums[q.z * params.length + place], q.z != q.x);
+      let nd = select(ABSENT, sums[q.w * params.length + place], q.w != q.x);
+      if (na == ABSENT && nb == ABSENT && nc == ABSENT && nd == ABSENT) { continue; }
+      let scores = fourScores((row - params.first) * width, (params.base + q) * width, width);
+      put(q.x, place, na, scores.x);
+      put(q.y, place, nb, scores.y);
+      put(q.z, place, nc, scores.z);
+      put(q.w, place, nd, scores.w);
     }
   }
 }

@@ -93,30 +93,33 @@ function scan(plan: AnnSearchPlan<Tensor>, index: AnnTensors<Tensor>, batch: rea
   const order = index.order.data as Int32Array;
   const offsets = levels.at(-1)?.offsets.data ?? Int32Array.of(0, n);
   const best = batch.map(({ total }) => new Best(plan.k, total));
-  const askers: number[][] = Array.from({ length: lists }, () => []);
+  // Bit i: query i of the batch looks into the list.
+  const askers = new Uint32Array(lists);
   let longest = 0;
   for (const [i, { nodes }] of batch.entries()) {
     for (const list of nodes) {
-      askers[list]!.push(i);
+      askers[list]! |= 1 << i;
       longest = Math.max(longest, offsets[list + 1]! - offsets[list]!);
     }
   }
   const [one, other] = [new Float64Array(longest), new Float64Array(longest)];
-  for (const [list, who] of askers.entries()) {
+  for (let list = 0; list < lists; list++) {
     const first = offsets[list]!;
     const last = offsets[list + 1]!;
     const take = (i: number, from: Float64Array): void =>
       best[i]!.add(from, batch[i]!.scale, order, first, last - first);
-    for (let w = 0; w < who.length; w++) {
-      const [i, j] = [who[w]!, who[w + 1]];
+    for (let left = askers[list]!; left !== 0; ) {
+      const i = 31 - Math.clz32(left);
+      left ^= 1 << i;
+      const j = 31 - Math.clz32(left); // -1: query i is the last one
       if (metric === 'l2') {
         minusDistances(x, d, first, last, batch[i]!.vector, one);
-      } else if (j === undefined) {
+      } else if (j < 0) {
         innerProducts(x, d, first, last, batch[i]!.vector, one);
       } else {
         innerProductsOfTwo(x, d, first, last, [batch[i]!.vector, batch[j]!.vector], [one, other]);
         take(j, other);
-        w++;
+        left ^= 1 << j;
       }
       take(i, one);
     }

@@ -42,7 +42,7 @@ export { skipTuning, skipTuningBackward } from './skipTuning.ts';
 export { smoothTopK, smoothTopKBackward, smoothTopKJvp } from './smoothTopK.ts';
 export { softmax, softmaxBackward } from './softmax.ts';
 export { sparsemax, sparsemaxBackward } from './sparsemax.ts';
-export { splitMinSum, splitMinSumOf } from './splitMinSum.ts';
+export { splitMinSum } from './splitMinSum.ts';
 export { subVocabHead, subVocabHeadBackward } from './subVocabHead.ts';
 export { surfaceForms } from './surfaceForms.ts';
 export { topK, topKBackward } from './topK.ts';

@@ -1,5 +1,6 @@
 import { ArgumentError, ShapeError } from '../errors.ts';
 import { type Key, key, requireKey } from '../key.ts';
+import { splitMinSumOf } from '../splitMinSum.ts';
 import { type AnyTensor, type Outputs, requireDType, requireInteger, requireShape, show } from '../tensor.ts';
 import type { Contract, OptionField, TensorField } from './contract.ts';
 import { matrix, requireChoice } from './kMeans.ts';
@@ -158,7 +159,7 @@ export const hierarchicalAnnContract: Contract = {
   ],
   options: [
     metricOption,
-    { name: 'lists', type: 'integer', about: 'how many lists; default n / 100, at least 1' },
+    { name: 'lists', type: 'integer', about: 'how many lists; default about n / 100, at least 1' },
     {
       name: 'levels',
       type: 'integer',
@@ -296,10 +297,12 @@ export function planHierarchicalAnn<T extends AnyTensor>(vectors: T, options: An
   if (flat && options.lists !== undefined && options.lists !== 1) {
     throw new ArgumentError(op, `flat means one list, but lists is ${options.lists}; give one of them`);
   }
-  const lists = flat ? 1 : (options.lists ?? Math.max(Math.round(n / 100), 1));
-  requireInteger(op, 'lists', lists, 1, Math.max(n, 1));
-  const depth = options.levels ?? (lists <= 256 ? 1 : lists <= 65536 ? 2 : 3);
+  const wanted = flat ? 1 : (options.lists ?? Math.max(Math.round(n / 100), 1));
+  requireInteger(op, 'lists', wanted, 1, Math.max(n, 1));
+  const depth = options.levels ?? (wanted <= 256 ? 1 : wanted <= 65536 ? 2 : 3);
   requireInteger(op, 'levels', depth, 1, 3);
+  const levels = levelSizes(wanted, depth, options.lists === undefined);
+  const lists = levels.at(-1) ?? 1;
   // The sample is clustered in one piece: as many rows, padded to whole vec4, as the least binding of WebGPU holds.
   const most = Math.floor(2 ** 27 / (16 * Math.ceil(d / 4)));
   const sample = options.sample ?? Math.min(Math.max(Math.min(40 * lists, most), lists), n);
@@ -313,9 +316,21 @@ export function planHierarchicalAnn<T extends AnyTensor>(vectors: T, options: An
     requireDType(op, 'ids', ids, i32);
     requireShape(op, 'ids', ids, [n]);
   }
-  const levels =
-    lists === 1 ? [] : Array.from({ length: depth }, (_, i) => Math.ceil(lists ** ((i + 1) / depth) - 1e-9));
   return { n, d, metric, levels, sample, iterations, refine, beam, key: random };
+}
+
+/**
+ * Centroids per level, root first. Two levels: `lists` = ab + c with the least a + b + c, and b nodes of a lists each on
+ * average. The larger factor are the nodes, because several of them are opened and all lists below these are looked at.
+ * Where the number of lists is free, it is ab; else the c others are shared among the nodes.
+ */
+function levelSizes(lists: number, depth: number, free: boolean): number[] {
+  if (lists === 1) return [];
+  if (depth !== 2) {
+    return Array.from({ length: depth }, (_, i) => Math.ceil(lists ** ((i + 1) / depth) - 1e-9));
+  }
+  const { a, b } = splitMinSumOf(lists);
+  return b === 0 ? [1, lists] : [b, free ? a * b : lists];
 }
 
 /** One level of a tree: centroids, and where the children of each start one level below. */

@@ -11,7 +11,9 @@ export function bestOf(keys: Uint32Array, rows: Int32Array, count: number, k: nu
   let left = new Int32Array(count);
   for (let i = 0; i < count; i++) left[i] = i;
   if (k >= count) return left;
-  const best = new Int32Array(k);
+  // One place more than needed: each position is written behind what is kept, and stays if the number kept grows. That is
+  // twice as fast as a branch that nobody can predict.
+  const best = new Int32Array(k + 1);
   let kept = 0;
   let remaining = count;
   const histogram = new Int32Array(2048);
@@ -24,21 +26,24 @@ export function bestOf(keys: Uint32Array, rows: Int32Array, count: number, k: nu
     for (let i = 0; i < remaining; i++) histogram[(keys[left[i]!]! >>> shift) & mask]!++;
     let digit = mask;
     for (let above = kept + histogram[digit]!; above < k; above += histogram[digit]!) digit--;
-    const equal = new Int32Array(histogram[digit]!);
+    const equal = new Int32Array(histogram[digit]! + 1);
     let equals = 0;
     for (let i = 0; i < remaining; i++) {
       const position = left[i]!;
       const own = (keys[position]! >>> shift) & mask;
-      if (own > digit) best[kept++] = position;
-      else if (own === digit) equal[equals++] = position;
+      best[kept] = position;
+      kept += Number(own > digit);
+      equal[equals] = position;
+      equals += Number(own === digit);
     }
     left = equal;
     remaining = equals;
   }
   // What is left has the key of the k-th: the lowest rows fill the places.
+  left = left.subarray(0, remaining);
   if (remaining > k - kept) left.sort((a, b) => rows[a]! - rows[b]!);
   best.set(left.subarray(0, k - kept), kept);
-  return best;
+  return best.subarray(0, k);
 }
 
 /** The integers 0 to count - 1, ordered by (key descending, row ascending); positions are taken from `among`. */
@@ -85,13 +90,16 @@ function sortBy(among: Int32Array, keyOf: (position: number) => number): Int32Ar
 
 /** Integers that grow with the first `count` scores; -0 counts as +0. The scores must not be NaN. */
 export function keysOf(scores: Float32Array, count: number): Uint32Array {
-  const keys = new Uint32Array(scores.buffer, scores.byteOffset, count).slice();
+  const bits = new Int32Array(scores.buffer, scores.byteOffset, count);
+  const keys = new Uint32Array(count);
   for (let i = 0; i < count; i++) {
-    const bits = keys[i]!;
-    keys[i] = bits === 0x80000000 ? 0x80000000 : bits ^ (bits >>> 31 === 0 ? 0x80000000 : 0xffffffff);
+    const own = bits[i] === minusZero ? 0 : bits[i]!;
+    keys[i] = own ^ ((own >> 31) | 0x80000000); // negative: all bits turned over; otherwise the sign
   }
   return keys;
 }
+
+const minusZero = -0x80000000;
 
 /**
  * The k best of scores that come piece by piece, by (score descending, row ascending), without keeping them all.
@@ -103,35 +111,35 @@ export class Best {
   private readonly k: number;
   private readonly scores: Float32Array;
   private readonly rows: Int32Array;
+  private readonly places: number;
   private count = 0;
   private least = Number.NEGATIVE_INFINITY;
 
   /** @param total how many scores will come at most */
   constructor(k: number, total: number) {
     this.k = k;
-    const places = Math.min(4 * k + 1024, total);
-    this.scores = new Float32Array(places);
-    this.rows = new Int32Array(places);
+    this.places = Math.min(4 * k + 1024, Math.max(total, k + 1));
+    // One more: every score is written behind those kept, and stays if their number grows.
+    this.scores = new Float32Array(this.places + 1);
+    this.rows = new Int32Array(this.places + 1);
   }
 
   /** Take scores[i] * scale, which belongs to the row rows[first + i], for i from 0 to count - 1. */
   add(scores: Float64Array, scale: number, rows: Int32Array, first: number, count: number): void {
     const { scores: kept, rows: keptRows } = this;
-    let at = this.count;
-    let { least } = this;
-    for (let i = 0; i < count; i++) {
-      const score = Math.fround(scores[i]! * scale);
-      if (score < least) continue;
-      if (at === kept.length) {
-        this.count = at;
-        this.shrink();
-        at = this.count;
-        least = this.least;
+    for (let i = 0; i < count; ) {
+      if (this.count === this.places) this.shrink();
+      const { least } = this;
+      let at = this.count;
+      const end = Math.min(count, i + this.places - at);
+      for (; i < end; i++) {
+        const score = Math.fround(scores[i]! * scale);
+        kept[at] = score;
+        keptRows[at] = rows[first + i]!;
+        at += Number(score >= least);
       }
-      kept[at] = score;
-      keptRows[at++] = rows[first + i]!;
+      this.count = at;
     }
-    this.count = at;
   }
 
   /** The k best, or all if they are fewer: best first, or by ascending row. */
@@ -147,7 +155,8 @@ export class Best {
     this.scores.set(scores);
     this.rows.set(rows);
     this.count = best.length;
-    this.least = scores.reduce((least, score) => Math.min(least, score), Number.POSITIVE_INFINITY);
+    this.least = Number.POSITIVE_INFINITY;
+    for (const score of scores) this.least = Math.min(this.least, score);
   }
 
   private at(places: Int32Array): { rows: Int32Array; scores: Float32Array } {

@@ -4,9 +4,9 @@ export type Floats = Float32Array | Float64Array;
 /**
  * Inner products of one vector with the rows first..last-1: out[at + i] = sum_j rows[first + i][j] q[j].
  *
- * Eight rows at a time share each q[j]; each sum runs over j in order, in f64. `| 0` tells the engine that an index is an
- * integer, which spares it a check per element. (Four rows are as fast alone, but V8 then compiles this loop into its
- * callers, where it runs at two thirds of the speed.)
+ * Four rows at a time share each pair of q[j]; each sum runs over j in order, in f64. One index walks from row to row, and
+ * `| 0` tells the engine that it is an integer, which spares it a check per element. (Eight rows by single elements take a
+ * tenth more time.)
  */
 export function innerProducts(
   rows: Floats,
@@ -17,43 +17,41 @@ export function innerProducts(
   out: Float64Array,
   at = 0,
 ): void {
+  const pairs = d & ~1;
   let i = first;
-  for (; i + 7 < last; i += 8, at += 8) {
-    const a = (i * d) | 0;
-    const b = (a + d) | 0;
-    const c = (b + d) | 0;
-    const e = (c + d) | 0;
-    const f = (e + d) | 0;
-    const g = (f + d) | 0;
-    const h = (g + d) | 0;
-    const l = (h + d) | 0;
+  for (; i + 3 < last; i += 4, at += 4) {
+    const start = (i * d) | 0;
     let sa = 0;
     let sb = 0;
     let sc = 0;
     let se = 0;
-    let sf = 0;
-    let sg = 0;
-    let sh = 0;
-    let sl = 0;
-    for (let j = 0; j < d; j++) {
+    for (let j = 0; j < pairs; j += 2) {
       const v = q[j]!;
-      sa += rows[(a + j) | 0]! * v;
-      sb += rows[(b + j) | 0]! * v;
-      sc += rows[(c + j) | 0]! * v;
-      se += rows[(e + j) | 0]! * v;
-      sf += rows[(f + j) | 0]! * v;
-      sg += rows[(g + j) | 0]! * v;
-      sh += rows[(h + j) | 0]! * v;
-      sl += rows[(l + j) | 0]! * v;
+      const w = q[j + 1]!;
+      let x = (start + j) | 0;
+      sa += rows[x]! * v;
+      sa += rows[(x + 1) | 0]! * w;
+      x = (x + d) | 0;
+      sb += rows[x]! * v;
+      sb += rows[(x + 1) | 0]! * w;
+      x = (x + d) | 0;
+      sc += rows[x]! * v;
+      sc += rows[(x + 1) | 0]! * w;
+      x = (x + d) | 0;
+      se += rows[x]! * v;
+      se += rows[(x + 1) | 0]! * w;
+    }
+    if (pairs < d) {
+      const v = q[pairs]!;
+      sa += rows[start + pairs]! * v;
+      sb += rows[start + d + pairs]! * v;
+      sc += rows[start + 2 * d + pairs]! * v;
+      se += rows[start + 3 * d + pairs]! * v;
     }
     out[at] = sa;
     out[at + 1] = sb;
     out[at + 2] = sc;
     out[at + 3] = se;
-    out[at + 4] = sf;
-    out[at + 5] = sg;
-    out[at + 6] = sh;
-    out[at + 7] = sl;
   }
   for (; i < last; i++, at++) {
     let sum = 0;
