@@ -266,15 +266,19 @@ function hardRows(family: Family): Readonly<Record<string, Tensor>> {
 }
 
 async function expectHardRows(gpu: Gpu): Promise<void> {
-  for (const x of Object.values(hardRows(gpu.family))) {
-    for (const [k, options] of [
+  // Where barriers are slow, two calls per row in turn, so that each call meets some rows and each row some calls.
+  const slow = runsOn(gpu, 4) === 1;
+  for (const [row, x] of Object.values(hardRows(gpu.family)).entries()) {
+    const calls = [
       [25, { sorted: false }],
       [700, {}],
       [1800, {}],
       [700, { largest: false, sorted: false }],
       [9000, { sorted: false }],
       [x.size, {}],
-    ] as const) {
+    ] as const;
+    for (const [i, [k, options]] of calls.entries()) {
+      if (slow && i % 3 !== row % 3) continue;
       await expectTwins(gpu, 'topK', { x }, { k, ...options });
     }
   }
