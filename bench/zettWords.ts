@@ -9,7 +9,8 @@
  *     node bench/zettWords.ts levels --text TRAIN --words FOLDER/held.txt --model words --hypernet hypernet
  *
  * `levels` compares the first feature of the added output rows, where the log-frequency is, with that of rows as frequent.
- * What FILE holds already is not measured again.
+ * What FILE holds already is not measured again. With --counts TRAIN, the methods come again with levels: the first feature of each added
+ * output row is then that of the model's words which are as frequent in TRAIN.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -37,6 +38,7 @@ const { values: options, positionals } = parseArgs({
     model: { type: 'string' },
     hypernet: { type: 'string', multiple: true },
     known: { type: 'string' },
+    counts: { type: 'string' },
     words: { type: 'string' },
     share: { type: 'string', default: '0.1' },
     least: { type: 'string', default: '8' },
@@ -122,6 +124,15 @@ async function measure(): Promise<void> {
       seed,
       make: () => addWords(gpu, base, names, { method: 'random', seed }),
     });
+  if (options.counts !== undefined) {
+    const counted = readFileSync(options.counts, 'utf8');
+    for (const { method, seed, make } of [...models])
+      models.push({
+        method: `${method}, level`,
+        seed,
+        make: async () => withLevels(await make(), base.table.size, counted),
+      });
+  }
   if (known !== undefined) models.push({ method: 'known', seed: 0, make: async () => known });
 
   const { k } = base.config;
@@ -221,34 +232,54 @@ async function measure(): Promise<void> {
   }
 }
 
+const meanOf = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+
+/** The first feature of output rows from an id on, and the logarithm of how often their words occur. */
+function readLevels({ parameters, table }: WordModel, text: string, from: number) {
+  const { data, shape } = parameters.samOut.head!;
+  const counts = new Float64Array(table.size);
+  for (const id of table.encode(text)) counts[id]!++;
+  return Array.from({ length: table.size - from }, (_, i) => ({
+    level: data[(from + i) * shape[1]!]!,
+    log: Math.log(counts[from + i]! + 0.5),
+  }));
+}
+
+/** The line through levels over logarithms: level = at + slope log. */
+function lineThrough(rows: ReturnType<typeof readLevels>): { at: number; slope: number } {
+  const [level, log] = [meanOf(rows.map((r) => r.level)), meanOf(rows.map((r) => r.log))];
+  const both = meanOf(rows.map((r) => (r.level - level) * (r.log - log)));
+  const slope = both / meanOf(rows.map((r) => (r.log - log) ** 2));
+  return { at: level - slope * log, slope };
+}
+
+const firstWord = specialIds.count + 256;
+
+/** Words from an id on get the level of those before it which are as frequent in a text. */
+function withLevels(model: WordModel, from: number, text: string): WordModel {
+  const rows = readLevels(model, text, firstWord);
+  const { at, slope } = lineThrough(rows.slice(0, from - firstWord));
+  const head = model.parameters.samOut.head!;
+  const data = Float32Array.from(head.data);
+  for (let id = from; id < model.table.size; id++)
+    data[id * head.shape[1]!] = at + slope * rows[id - firstWord]!.log;
+  const samOut = { ...model.parameters.samOut, head: tensor(head.shape, data) };
+  return { ...model, parameters: { ...model.parameters, samOut } };
+}
+
 /** How far the level of added words is from that of words which are as frequent: mean and deviation, in nats. */
 async function levels(): Promise<void> {
   const base = readSubVocab('bench/zettWords', given('model'));
   const names = readWords('bench/zettWords', given('words'));
   const text = readFileSync(given('text'), 'utf8');
   const { hypernet: [folder] = [] } = options;
-  const first = specialIds.count + 256;
-  const statistics = (values: readonly number[]): [number, number] => {
-    const mean = values.reduce((a, b) => a + b, 0) / values.length;
-    return [mean, Math.sqrt(values.reduce((s, v) => s + (v - mean) ** 2, 0) / values.length)];
-  };
-  /** The first feature of output rows, and the logarithm of how often their words occur. */
-  const read = ({ parameters, table }: WordModel, from: number) => {
-    const { data, shape } = parameters.samOut.head!;
-    const counts = new Float64Array(table.size);
-    for (const id of table.encode(text)) counts[id]!++;
-    return Array.from({ length: table.size - from }, (_, i) => ({
-      level: data[(from + i) * shape[1]!]!,
-      log: Math.log(counts[from + i]! + 0.5),
-    }));
-  };
-  const own = read(base, first);
-  const [level, log] = [statistics(own.map((r) => r.level)), statistics(own.map((r) => r.log))];
-  const both = own.reduce((s, r) => s + (r.level - level[0]) * (r.log - log[0]), 0) / own.length;
-  const slope = both / log[1] ** 2;
+  const own = readLevels(base, text, firstWord);
+  const { at, slope } = lineThrough(own);
   const tell = (name: string, rows: typeof own): void => {
-    // A level of 1 / slope is one nat: the state's first feature makes it so.
-    const [mean, deviation] = statistics(rows.map((r) => (r.level - level[0]) / slope - (r.log - log[0])));
+    // A level of `slope` is one nat: the state's first feature makes it so.
+    const above = rows.map((r) => (r.level - at) / slope - r.log);
+    const mean = meanOf(above);
+    const deviation = Math.sqrt(meanOf(above.map((v) => (v - mean) ** 2)));
     console.log(`${name} | ${mean.toFixed(2)} | ${deviation.toFixed(2)}`);
   };
   console.log('rows | nats above words as frequent, mean | deviation\n--- | --- | ---');
@@ -257,7 +288,10 @@ async function levels(): Promise<void> {
   for (const method of ['hypernet', 'fvt', 'random'] as const) {
     if (method === 'hypernet' && hypernet === undefined) continue;
     const more = hypernet === undefined ? {} : { hypernet };
-    tell(method, read(await addWords(refBackend, base, names, { method, ...more }), base.table.size));
+    tell(
+      method,
+      readLevels(await addWords(refBackend, base, names, { method, ...more }), text, base.table.size),
+    );
   }
 }
 

@@ -34,7 +34,12 @@ interface Evaluation {
 
 const methods = ['hypernet', 'fvt', 'focus', 'lexical', 'random'];
 const shown: Record<string, string> = { fvt: 'FVT', focus: 'FOCUS', known: 'trained with them' };
-const named = (method: string): string => shown[method] ?? method;
+/** A method as it is shown; what follows a comma is how it was changed. */
+const named = (method: string): string =>
+  method
+    .split(', ')
+    .map((part) => shown[part] ?? part)
+    .join(', ');
 const texts: Record<string, string> = { 'ptest.txt': 'prose', 'ctest.txt': 'code' };
 const tokenizers: Record<string, string> = {
   'tcode.json': 'Unigram 512 from code',

@@ -226,6 +226,19 @@ describeDevice('the kernel', (gpu, family) => {
     );
   });
 
+  test('what a device flushes stays within the bound', async () => {
+    for (const by of [2 ** -127, 2 ** -125, 2 ** -120]) {
+      const tiny = (shape: number[], seed: number): Tensor =>
+        tensor(shape, random(shape, seed).data.map((v) => v * by) as Float32Array);
+      const gamma = tensor([37], random([37], 3).data.map((v) => 1000 * v) as Float32Array);
+      const inputs = { x: tiny([5, 37], 1), gamma, beta: tiny([37], 2) };
+      await expectTwins(gpu(), 'layerNorm', inputs);
+      await expectTwins(gpu(), 'layerNormBackward', backwardOf(inputs.x, gamma));
+      const large = random([5, 37], 4);
+      await expectTwins(gpu(), 'layerNormBackward', { ...backwardOf(large, gamma), dy: tiny([5, 37], 5) });
+    }
+  });
+
   test('a mean of 10000 with a deviation of 1 costs no digit', async () => {
     // The bound allows 10,000 times the error; the kernel takes the rounding of the mean back and does without it.
     const x = around([9, 512], 1e4, 8);

@@ -9,6 +9,7 @@ import {
 } from '../bounds.ts';
 import { planLayerNorm, planLayerNormBackward } from '../ops/layerNorm.ts';
 import type { Tensor } from '../tensor.ts';
+import { lostProduct } from './flushing.ts';
 import type { Judge } from './judge.ts';
 
 /** One of the two lines: the error of a sum of n terms relative to their absolute sum, and of one operation. */
@@ -45,12 +46,13 @@ function rowError(x: Tensor, row: number, width: number, eps: number, line: Line
     mean += x.data[first + j]! / width;
     absolute += Math.abs(x.data[first + j]!) / width;
   }
-  const meanError = line.sum(width + 2) * absolute + minNormal;
+  // Flushing takes 2^-126 from each of the terms, which are divided by their number, and as much from the quotient.
+  const meanError = line.sum(width + 2) * absolute + 2 * minNormal;
   let variance = 0;
   let varianceError = 0;
   for (let j = 0; j < width; j++) {
     const c = Math.abs(x.data[first + j]! - mean);
-    const e = meanError + line.unit * (c + meanError);
+    const e = meanError + line.unit * (c + meanError) + 3 * minNormal;
     variance += c ** 2 / width;
     varianceError += (2 * c * e + e * e) / width;
   }
@@ -84,11 +86,13 @@ export function layerNormBound(
         const c = Math.abs(x.data[row * width + j]! - mean);
         const g = Math.abs(gamma.data[j]!);
         const top = rstd + rstdError;
-        const centred = meanError + 2 * line.unit * c;
+        // x, the mean and their difference may be flushed.
+        const centred = meanError + 2 * line.unit * c + 3 * minNormal;
         bounds.y[key][row * width + j] =
           g * (centred * top + c * rstdError + 3 * line.unit * c * top) +
           2 * line.unit * (g * c * top + Math.abs(beta.data[j]!)) +
-          minNormal * (4 + g * (1 + top));
+          lostProduct(gamma.data[j]!, c * top) +
+          minNormal * (4 + g);
       }
     }
   }
@@ -134,14 +138,18 @@ export function layerNormBackwardBound(
       let meanG = 0;
       let meanGU = 0;
       let meanGUError = 0;
+      let meanGLost = 0;
       for (let j = 0; j < width; j++) {
         const g = Math.abs(dy.data[first + j]! * gamma.data[j]!);
         const { value, error } = u(j);
+        const lostG = lostProduct(dy.data[first + j]!, gamma.data[j]!) + minNormal;
+        meanGLost += lostG / width;
+        meanGUError += (lostG * value) / width;
         meanG += g / width;
         meanGU += (g * value) / width;
         meanGUError += (g * error) / width;
       }
-      const meanGError = line.sum(width + 3) * meanG + minNormal;
+      const meanGError = line.sum(width + 3) * meanG + meanGLost + minNormal;
       meanGUError += line.sum(width + 6) * (meanGU + r * Math.abs(lost) * meanG) + minNormal * (1 + r);
       for (let j = 0; j < width; j++) {
         const d = Math.abs(dy.data[first + j]!);
@@ -150,12 +158,14 @@ export function layerNormBackwardBound(
         bounds.dx[key][first + j] =
           r *
             (meanGError +
+              lostProduct(dy.data[first + j]!, gamma.data[j]!) +
               value * meanGUError +
               error * (meanGU + meanGUError) +
               5 * line.unit * (g + meanG + value * (meanGU + meanGUError)) +
               4 * minNormal) +
           minNormal;
-        bounds.dGamma[key][j]! += d * error + line.sum(rows + 6) * d * value + minNormal * (1 + d);
+        bounds.dGamma[key][j]! +=
+          d * error + line.sum(rows + 6) * d * value + lostProduct(d, value) + minNormal * (1 + d);
         bounds.dBeta[key][j]! += line.sum(rows + 1) * d + minNormal;
       }
     }
