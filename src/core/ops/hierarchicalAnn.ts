@@ -320,9 +320,9 @@ export function planHierarchicalAnn<T extends AnyTensor>(vectors: T, options: An
 }
 
 /**
- * Centroids per level, root first. Two levels: `lists` = ab + c with the least a + b + c, and b nodes of a lists each on
- * average. The larger factor are the nodes, because several of them are opened and all lists below these are looked at.
- * Where the number of lists is free, it is ab; else the c others are shared among the nodes.
+ * Centroids per level, root first. Two levels: `lists` = ab + c with the least a + b + c, and a nodes of b lists each on
+ * average. Where the number of lists is free, it is ab; else the c others are shared among the nodes. The smaller factor are
+ * the nodes: a vector tries the lists below a fixed number of them, and finds its best list more often where nodes are large.
  */
 function levelSizes(lists: number, depth: number, free: boolean): number[] {
   if (lists === 1) return [];
@@ -330,7 +330,7 @@ function levelSizes(lists: number, depth: number, free: boolean): number[] {
     return Array.from({ length: depth }, (_, i) => Math.ceil(lists ** ((i + 1) / depth) - 1e-9));
   }
   const { a, b } = splitMinSumOf(lists);
-  return b === 0 ? [1, lists] : [b, free ? a * b : lists];
+  return a === 0 ? [1, lists] : [a, free ? a * b : lists];
 }
 
 /** One level of a tree: centroids, and where the children of each start one level below. */
