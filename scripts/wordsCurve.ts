@@ -79,6 +79,7 @@ const told = (row: SweepRow | undefined): string =>
     : `recall ${row.recall.toFixed(4)}, mass ${row.mass.toFixed(5)}, ${row.ms.toFixed(0)} ms (${row.worstMs.toFixed(0)} at most)`;
 const memory = Math.max(build?.peakMiB ?? 0, peakMiB) / 1024;
 const growth = largest.compared / first.compared;
+const cpuGrowth = largest.cpuMs / first.cpuMs;
 const root = Math.sqrt(largest.words / first.words);
 text.push(
   '',
@@ -89,7 +90,7 @@ text.push(
   `- _Peak memory below 12 GB_: ${memory.toFixed(2)} GiB: ${verdict(memory < 11)}.`,
   largest === first
     ? '- _Cost growing slower than sqrt(N) at equal recall_: only one number of words was measured.'
-    : `- _Cost growing slower than sqrt(N) at equal recall_: ${growth.toFixed(2)} times for ${whole(largest.words / first.words)} times the words, where sqrt(N) is ${root.toFixed(2)}: ${verdict(growth < root)}.`,
+    : `- _Cost growing slower than sqrt(N) at equal recall_: ${growth.toFixed(2)} times as much is compared (in ${cpuGrowth.toFixed(2)} times the CPU time) for ${whole(largest.words / first.words)} times the words, where sqrt(N) is ${root.toFixed(2)}: ${verdict(growth < root)}.`,
 );
 for (const { found: f } of [...rows].sort((a, b) => b.noise.localeCompare(a.noise) || b.words - a.words)) {
   const seconds = (ms: number): string => `${whole(ms / 1000)} s`;
