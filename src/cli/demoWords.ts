@@ -8,7 +8,7 @@ export function demoWordsCommand(): Command {
     .option('--dimensions <n>', 'elements of an embedding', '64')
     .option('--queries <n>', 'queries to compare with exact search', '32')
     .option('--k <n>', 'words per query', '8192')
-    .option('--lists <n>', 'lists of the index; default: about 16 sqrt(words), a power of two')
+    .option('--lists <n>', 'lists of the index; default: about 20 sqrt(words), a power of two')
     .option('--seed <n>', 'decides the words', '1')
     .addOption(
       new Option('--noise <kind>', 'how words lie in their cluster; isotropic is the hard case')

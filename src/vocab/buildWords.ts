@@ -18,7 +18,7 @@ const who = 'index build';
 
 /** How a word index is built. */
 export interface WordBuildOptions {
-  /** @defaultValue about 16 sqrt(n), a power of two, at most one per 32 words */
+  /** @defaultValue about 20 sqrt(n), a power of two, at most one per 32 words */
   readonly lists?: number;
   /** @defaultValue the square root of 8 lists, a power of two */
   readonly roots?: number;
@@ -72,7 +72,7 @@ export async function buildWords(
   if (d < 1 || d > mostColumns)
     throw new ArgumentError(who, `vectors have ${d} elements; an index of bytes holds 1 to ${mostColumns}`);
   const lists =
-    options.lists ?? 2 ** Math.max(Math.round(Math.min(Math.log2(16 * Math.sqrt(n)), Math.log2(n / 32))), 0);
+    options.lists ?? 2 ** Math.max(Math.round(Math.min(Math.log2(20 * Math.sqrt(n)), Math.log2(n / 32))), 0);
   const roots = options.roots ?? Math.min(2 ** Math.round(Math.log2(8 * lists) / 2), lists);
   const sample = Math.min(options.sample ?? 16 * lists, n);
   const { beam = 6, iterations = 5, refine = 1, chunk = 2 ** 20, threads = 2, seed = 0 } = options;
