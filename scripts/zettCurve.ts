@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chart } from '../src/cli/actions/figures.ts';
+import type { Measured } from '../src/cli/actions/zettUse.ts';
 
 const folder = fileURLToPath(new URL('../bench/results/', import.meta.url));
 const docs = fileURLToPath(new URL('../docs/', import.meta.url));
@@ -21,15 +22,7 @@ function newest<T>(kind: string): T {
 /** What `zett eval --json` prints. */
 interface Evaluation {
   readonly text: string;
-  readonly results: readonly {
-    readonly tokenizer: string;
-    readonly method: string;
-    readonly shots: number;
-    readonly bitsPerByte: number;
-    readonly deviation: number;
-    readonly runs: number;
-    readonly tokens: number;
-  }[];
+  readonly results: readonly Measured[];
 }
 
 const methods = ['hypernet', 'fvt', 'focus', 'lexical', 'random'];

@@ -125,7 +125,8 @@ export async function transferModel(
   say(`wrote ${options.out}: ${target.rows.size} ids, ${kept} of them with the bytes of a source token`);
 }
 
-interface Measured {
+/** One row of what `zett eval` finds. */
+export interface Measured {
   readonly tokenizer: string;
   readonly method: string;
   /** Steps of training after the transfer. */
