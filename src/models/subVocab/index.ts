@@ -1,4 +1,5 @@
 /** SUBVOCAB: each step of the path of a sequence by itself, the model, and its training. */
+export * from './answer.ts';
 export { type SubVocabConfig, subVocabConfig } from './config.ts';
 export { Curriculum, type CurriculumOptions } from './curriculum.ts';
 export * from './evaluate.ts';
