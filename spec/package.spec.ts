@@ -86,14 +86,15 @@ describe('the built package', () => {
     const chapter = readFileSync(join(root, 'docs/subVocab.md'), 'utf8');
     const program = /```ts\n([\s\S]*?)```/.exec(chapter)?.[1] ?? '';
     const told =
-      'console.log(JSON.stringify([[...positions], words.length, [...local], logits.shape, report]));';
+      'console.log(JSON.stringify([[...positions], words.length, [...local], logits.shape, report, answers.map((a) => a.asked)]));';
     writeFileSync(join(folder, 'model.mjs'), `${program}\n${told}`);
     const run = node(['model.mjs']);
     expect(run.status, run.stderr).toBe(0);
-    const [asked, drawn, local, shape, report] = JSON.parse(run.stdout);
+    const [asked, drawn, local, shape, report, answered] = JSON.parse(run.stdout);
     expect([asked, drawn, shape]).toEqual([[1, 3], 6, [1, 4, 6]]);
     expect(local[0]).toBe(0);
     expect(report.loss).toBeGreaterThan(0);
+    expect(answered).toEqual([-1, -1, 0, 0, 0, 1]);
     writeFileSync(
       join(folder, 'models.mjs'),
       `const has = [['samOut', 'SamOutTrainer'], ['subVocab', 'SubVocabTrainer'], ['zett', 'ZettTrainer'], ['boundary', 'rollBack']];
