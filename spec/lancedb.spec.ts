@@ -1,15 +1,19 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EngineError, UnsupportedError } from '../src/core/errors.ts';
 import { binChunks, openBin } from '../src/core/formats/fbin.ts';
 import { npyChunks } from '../src/core/formats/npy.ts';
+import { key } from '../src/core/key.ts';
 import { tensor } from '../src/core/tensor.ts';
+import { hierarchicalAnn } from '../src/ref/hierarchicalAnn.ts';
 import { noiseArray } from '../src/verify/case.ts';
 import type { EngineBuildOptions, EngineIndex } from '../src/vocab/engineIndex.ts';
 import { buildLance, openLance } from '../src/vocab/lanceIndex.ts';
-import { flatIndex } from '../src/vocab/memoryIndex.ts';
+import { flatIndex, memoryIndex } from '../src/vocab/memoryIndex.ts';
 import { optionalPackage } from '../src/vocab/optionalPackage.ts';
 import { memorySource } from '../src/vocab/rowSource.ts';
 import { inProcess } from './support/cli.ts';
@@ -127,6 +131,22 @@ describe('with lists', () => {
     await expect(index.search(queries, 3, { nprobe: 21 })).rejects.toThrow(
       'nprobe is 21; it must be from 1 to 20',
     );
+  });
+
+  test('a recall is refused where nobody knows how many lists it takes; 1 is all lists', async () => {
+    const table = tensor([n, d], words);
+    const flat = flatIndex(table);
+    const want = await flat.search(queries, 50);
+    expect((await flat.search(queries, 50, { recall: 0.3 })).ids).toEqual(want.ids);
+    const inMemory = memoryIndex(hierarchicalAnn(table, { lists: 20, key: key(1) }));
+    await using inTable = await built(words, { lists: 20 });
+    for (const index of [inMemory, inTable]) {
+      expect((await index.search(queries, 50, { recall: 1 })).ids).toEqual(want.ids);
+      await expect(index.search(queries, 50, { recall: 0.9 })).rejects.toThrow(
+        /recall is 0\.9; .* give nprobe/,
+      );
+      await expect(index.search(queries, 50, { recall: Number.NaN })).rejects.toThrow('recall is NaN');
+    }
   });
 });
 
@@ -258,6 +278,50 @@ describe('faults', () => {
     const search = index.search(queries, 10);
     await expect(search).rejects.toThrow(EngineError);
     await expect(search).rejects.toThrow(`${uri}, table subvocab_words`);
+  });
+
+  describe('of object storage', () => {
+    let answer: (to: ServerResponse) => void = () => {};
+    const store = createServer((_, to) => answer(to));
+    let storageOptions: Record<string, string>;
+    beforeAll(async () => {
+      await new Promise<void>((listening) => store.listen(0, '127.0.0.1', listening));
+      storageOptions = {
+        endpoint: `http://127.0.0.1:${(store.address() as AddressInfo).port}`,
+        allow_http: 'true',
+        region: 'nowhere-1',
+        access_key_id: 'me',
+        secret_access_key: 'secret',
+      };
+    });
+    afterAll(() => {
+      store.closeAllConnections();
+      store.close();
+    });
+
+    test('are told in its own words, and nothing else of it', async () => {
+      answer = (to) => {
+        to.statusCode = 403;
+        to.end('<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code><Message>Not you.</Message></Error>');
+      };
+      const told = /^lancedb: s3:\/\/bucket\/words: [^{}]*AccessDenied: Not you\. \(http:\/\/127[^{}?]*\)$/;
+      const uri = 's3://me:secret@bucket/words';
+      await expect(openLance(uri, { storageOptions })).rejects.toThrow(told);
+      await expect(buildLance(uri, memorySource('words', words, d), { storageOptions })).rejects.toThrow(
+        told,
+      );
+    });
+
+    test('that does not answer is not waited for', async () => {
+      answer = () => {};
+      const options = { storageOptions, timeout: 300 };
+      await expect(openLance('s3://bucket/words', options)).rejects.toThrow(
+        'lancedb: s3://bucket/words, table subvocab_words: no answer within 300 ms',
+      );
+      await expect(openLance('words', { timeout: Number.POSITIVE_INFINITY })).rejects.toThrow(
+        'timeout is Infinity ms',
+      );
+    });
   });
 
   test('a package that is not installed is one line', async () => {

@@ -15,7 +15,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 // Plan: what people install is what was tested. The package is built and packed, unpacked into an empty folder beside its
-// dependencies, and used there from plain JavaScript: the command, one operator on each twin, the WGSL files, the types.
+// dependencies, and used there from plain JavaScript: the command, one operator on each twin, the models, the WGSL files, the types.
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 let folder = '';
@@ -80,6 +80,29 @@ describe('the built package', () => {
     const [gpu, ref] = JSON.parse(run.stdout);
     expect(gpu).toEqual(ref);
     expect(gpu).toHaveLength(8);
+  });
+
+  test('runs the program of docs/subVocab.md, and has every model', () => {
+    const chapter = readFileSync(join(root, 'docs/subVocab.md'), 'utf8');
+    const program = /```ts\n([\s\S]*?)```/.exec(chapter)?.[1] ?? '';
+    const told =
+      'console.log(JSON.stringify([[...positions], words.length, [...local], logits.shape, report, answers.map((a) => a.asked)]));';
+    writeFileSync(join(folder, 'model.mjs'), `${program}\n${told}`);
+    const run = node(['model.mjs']);
+    expect(run.status, run.stderr).toBe(0);
+    const [asked, drawn, local, shape, report, answered] = JSON.parse(run.stdout);
+    expect([asked, drawn, shape]).toEqual([[1, 3], 6, [1, 4, 6]]);
+    expect(local[0]).toBe(0);
+    expect(report.loss).toBeGreaterThan(0);
+    expect(answered).toEqual([-1, -1, 0, 0, 0, 1]);
+    writeFileSync(
+      join(folder, 'models.mjs'),
+      `const has = [['samOut', 'SamOutTrainer'], ['subVocab', 'SubVocabTrainer'], ['zett', 'ZettTrainer'], ['boundary', 'rollBack']];
+       for (const [model, name] of has)
+         if (typeof (await import('subvocab/models/' + model))[name] !== 'function') throw new Error(model);`,
+    );
+    const all = node(['models.mjs']);
+    expect(all.status, all.stderr).toBe(0);
   });
 
   test('exports the WGSL files, each beside its host', () => {

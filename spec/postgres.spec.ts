@@ -198,6 +198,12 @@ describe('PostgreSQL in this process', () => {
       await expect(index.search(queries, 5, { nprobe: 13 })).rejects.toThrow(
         'nprobe is 13; it must be from 1 to 12',
       );
+      await expect(index.search(queries, 5, { recall: 0.9 })).rejects.toThrow(
+        /recall is 0\.9; .* give nprobe/,
+      );
+    } else {
+      const all = await index.search(queries, 300, { recall: 0.9 });
+      expect(all.ids).toEqual((await flat().search(queries, 300)).ids);
     }
   });
 

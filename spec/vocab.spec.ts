@@ -480,6 +480,47 @@ describe('the cache', () => {
     expect(certified).toBeGreaterThan(30);
   });
 
+  test('with words to spare, what is certified holds the exact set, and more is certified', async () => {
+    const index = flatIndex(embeddings);
+    const certified = [0, 0];
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer(),
+        fc.integer({ min: 1, max: 60 }),
+        fc.integer({ min: 3, max: 9 }),
+        async (seed, k, near) => {
+          const first = noiseArray(d, seed);
+          const step = noiseArray(d, seed + 1);
+          const second = first.map((v, j) => v + step[j]! * 2 ** -near);
+          const want = await sets(index, second, k);
+          for (const [i, spare] of [0, 40].entries()) {
+            const cache = createSubVocabCache(index, undefined, { longest, spare });
+            await cache.find(first, k);
+            const { ids, from } = await cache.find(second, k);
+            expect(ids.length).toBe(k + spare);
+            expect([...want].filter((id) => !ids.includes(id))).toEqual([]);
+            if (from === 'certified') certified[i]!++;
+          }
+        },
+      ),
+      { numRuns: 200 },
+    );
+    expect(certified[1]).toBeGreaterThan(2 * certified[0]! + 20);
+  });
+
+  test('the same query is a hit, whatever is tied or close at its end', async () => {
+    // Rows come twice, so the second and the third word have the same score.
+    const twice = tensor(
+      [40, d],
+      Float32Array.from({ length: 40 * d }, (_, i) => noiseArray(20 * d, 3)[i % (20 * d)]!),
+    );
+    const cache = createSubVocabCache(flatIndex(twice), undefined, { longest: 10 });
+    const query = noiseArray(d, 5);
+    const first = await cache.find(query, 3);
+    expect(await cache.find(query, 3)).toEqual({ ids: first.ids, from: 'certified' });
+    expect(cache.size).toBe(1);
+  });
+
   test('is bounded, forgets when embeddings change, and audits what is only similar', async () => {
     const index = flatIndex(embeddings);
     const cache = createSubVocabCache(index, undefined, { longest, capacity: 3 });
@@ -519,6 +560,7 @@ describe('the cache', () => {
     expect(() => createSubVocabCache(index, undefined, { longest: 1 })).toThrow('not exact by itself');
     expect(() => createSubVocabCache(index, 32, { longest: Number.NaN })).toThrow('longest is NaN');
     expect(() => createSubVocabCache(index, 32, { longest: 1, capacity: 0 })).toThrow('capacity is 0');
+    expect(() => createSubVocabCache(index, 32, { longest: 1, spare: -1 })).toThrow('spare is -1');
   });
 });
 

@@ -6,8 +6,11 @@
 export { Tape, Var } from './core/autograd.ts';
 export type { Backend } from './core/backend.ts';
 export * from './core/errors.ts';
+export { openSafetensors, readSafetensors, safetensorsChunks } from './core/formats/safetensors.ts';
+export { foldIn, type Key, key, split } from './core/key.ts';
 export { type Contract, contracts, invoke, type Ops } from './core/ops/index.ts';
 export type { ListBalls } from './core/ops/lazyGumbelTopK.ts';
+export { containment, massCoverage, recallIds, recallThreshold, type Shares } from './core/recall.ts';
 export {
   type AnyTensor,
   type DType,
@@ -18,6 +21,9 @@ export {
   tensor,
   zeros,
 } from './core/tensor.ts';
+export { bytesTokenizer } from './core/tokenizers/bytes.ts';
+export type { Tokenizer } from './core/tokenizers/tokenizer.ts';
+export { jsonTokenizer } from './core/tokenizers/tokenizerJson.ts';
 export { Gpu, GpuTensor, type OpenOptions, openGpu } from './gpu/index.ts';
 export { refBackend } from './ref/backend.ts';
 export { bestFirstSearch } from './vocab/bestFirst.ts';
@@ -27,6 +33,7 @@ export { buildLance, type LanceOptions, openLance } from './vocab/lanceIndex.ts'
 export { flatIndex, type MemoryIndex, memoryIndex } from './vocab/memoryIndex.ts';
 export { buildPostgres, openPostgres, type PostgresOptions } from './vocab/postgresIndex.ts';
 export { memorySource, openSource, type RowSource, type SourceSpec } from './vocab/rowSource.ts';
+export { fileRows, memoryRows, type RowStore } from './vocab/rowStore.ts';
 export { type ShardAnswer, ShardMerge, shardOf } from './vocab/shards.ts';
 export { pgShards, type SqlConnection, type SqlLimits, type SqlShard } from './vocab/sqlShard.ts';
 export {

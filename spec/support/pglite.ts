@@ -2,6 +2,9 @@ import { PGlite } from '@electric-sql/pglite';
 import { vector } from '@electric-sql/pglite-pgvector';
 import type { SqlConnection, SqlShard } from '../../src/vocab/sqlShard.ts';
 
+/** int4[] and float4[] come in binary, as `pg` sends a buffer, too. */
+const serializers = Object.fromEntries([1007, 1021].map((oid) => [oid, (value: string) => value]));
+
 /** A PostgreSQL with pgvector inside of this process, as a shard. It has one connection. */
 export interface LiteShard extends SqlShard {
   readonly db: PGlite;
@@ -30,7 +33,7 @@ function shardOn(name: string, db: PGlite): LiteShard {
       return {
         query: async (sql, values = []) => {
           shard.before(sql);
-          const { rows } = await db.query<unknown[]>(sql, [...values], { rowMode: 'array' });
+          const { rows } = await db.query<unknown[]>(sql, [...values], { rowMode: 'array', serializers });
           return { rows };
         },
         // What a server does when a connection ends.

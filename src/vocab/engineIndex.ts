@@ -1,6 +1,7 @@
 import { ArgumentError } from '../core/errors.ts';
+import { nprobeOf } from './checkQueries.ts';
 import type { RowSource } from './rowSource.ts';
-import type { VocabIndex } from './vocabIndex.ts';
+import type { VocabIndex, VocabSearchOptions } from './vocabIndex.ts';
 
 /** Words as an engine holds them. */
 export interface EngineRows {
@@ -116,7 +117,8 @@ export function listsFor(op: string, words: number, lists: number | undefined): 
 }
 
 /** How many lists a search looks into first. @throws ArgumentError */
-export function probesFor(nprobe: number | undefined, k: number, lists: number, words: number): number {
+export function probesFor(search: VocabSearchOptions, k: number, lists: number, words: number): number {
+  const nprobe = nprobeOf(search, lists);
   const probes = nprobe ?? Math.min(Math.max(Math.ceil((64 * k * lists) / Math.max(words, 1)), 16), lists);
   if (!Number.isInteger(probes) || probes < 1 || (probes > lists && lists > 1))
     throw new ArgumentError(

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import type * as LanceModule from '@lancedb/lancedb';
 import type * as ArrowModule from 'apache-arrow';
 import { gamma, unitNearest } from '../core/bounds.ts';
-import { EngineError } from '../core/errors.ts';
+import { ArgumentError, EngineError } from '../core/errors.ts';
 import { Best } from '../ref/lib/best.ts';
 import { checkQueries } from './checkQueries.ts';
 import {
@@ -50,6 +50,8 @@ export interface LanceOptions {
   readonly rescore?: boolean;
   /** For object storage: keys, regions, endpoints, as LanceDB names them. */
   readonly storageOptions?: Readonly<Record<string, string>>;
+  /** Milliseconds that one question to the storage may take when reading; then the call fails. Default 120,000. */
+  readonly timeout?: number;
 }
 
 /**
@@ -59,31 +61,31 @@ export interface LanceOptions {
  * back and are scored here in f64, so scores and the order are those of the reference. With an index (`lists` > 1) the words
  * outside of the probed lists are not looked at; without one a search is exact: candidates are asked for until the last one
  * of them is below the k-th score by more than the engine's rounding.
- * @throws EngineError, and UnsupportedError without the package
+ * @throws EngineError, also where the storage does not answer in time; ArgumentError; UnsupportedError without the package
  */
 export async function openLance(uri: string, options: LanceOptions = {}): Promise<EngineIndex> {
   const name = checkTable(who, options.table ?? defaultTable);
   const where = `${redact(uri)}, table ${name}`;
-  const db = await connect(uri, options);
-  let table: LanceModule.Table;
-  let version: number;
-  try {
-    table = await db.openTable(name);
-  } catch (error) {
-    throw failure(where, error, `; build it with subvocab index build --engine lancedb:...`);
-  }
-  try {
-    version = await (await table.tags()).getVersion(tag);
-  } catch (error) {
-    throw failure(where, error, '; it holds no finished build of subvocab: repeat index build');
-  }
-  const guard = async <R>(work: () => Promise<R>): Promise<R> => {
+  const { timeout = 120_000 } = options;
+  if (!(timeout >= 1 && timeout < 2 ** 31))
+    throw new ArgumentError(who, `timeout is ${timeout} ms; it must be from 1 to ${2 ** 31 - 1}`);
+  /** What `work` gives, or an error that names the table. */
+  const guard = async <R>(work: () => Promise<R>, remedy = ''): Promise<R> => {
     try {
-      return await work();
+      return await within(timeout, work());
     } catch (error) {
-      throw failure(where, error);
+      throw error instanceof EngineError ? error : failure(where, error, remedy);
     }
   };
+  const db = await guard(() => connect(uri, options));
+  const table = await guard(
+    () => db.openTable(name),
+    '; build it with subvocab index build --engine lancedb:...',
+  );
+  const version = await guard(
+    async () => (await table.tags()).getVersion(tag),
+    '; it holds no finished build of subvocab: repeat index build',
+  );
   const meta = await guard(async () => {
     await table.checkout(version);
     return parseMeta(where, (await table.schema()).metadata.get(key), await table.countRows());
@@ -160,7 +162,7 @@ export async function openLance(uri: string, options: LanceOptions = {}): Promis
     async search(queries, k, search = {}): Promise<Found> {
       const count = checkQueries(queries, d, k);
       const wanted = Math.min(k, size);
-      const first = probesFor(search.nprobe, k, lists, size);
+      const first = probesFor(search, k, lists, size);
       const cost: Cost = { probed: 0, rows: 0, read: 0, scan: 0 };
       const ids = new Int32Array(count * k).fill(-1);
       const scores = new Float32Array(count * k).fill(Number.NEGATIVE_INFINITY);
@@ -393,8 +395,38 @@ function redact(uri: string): string {
 }
 
 function failure(where: string, error: unknown, remedy = ''): EngineError {
-  const { message } = error as Error;
-  // Rust adds a chain of causes and the place in its source.
-  const line = message.split('\n', 1)[0]!.replace(/\s*Caused by:.*$/, '');
-  return new EngineError(who, `${where}: ${line}${remedy}`, { cause: error });
+  const reason = reasonOf((error as Error).message);
+  return new EngineError(who, `${where}: ${reason}${remedy}`, { cause: error });
+}
+
+/** The sentence in a message of LanceDB. Rust adds a chain of causes, the place in its source, and prints errors of a store as values. */
+function reasonOf(message: string): string {
+  const line = message
+    .split('\n', 1)[0]!
+    .replace(/\s*Caused by:.*$/, '')
+    .replace(/, location: .*$/, '')
+    .replace(/, \/\S+\.rs(:\d+)*$/, '');
+  const [head = '', value] = line.split(/:? *\b(?:IO|Generic) \{/, 2);
+  if (value === undefined) return line;
+  const answer = /<Code>([^<]*)<\/Code>(?:\\n|\s)*(?:<Message>([^<]*))?/.exec(line);
+  const reason = answer
+    ? [answer[1], answer[2]].filter(Boolean).join(': ')
+    : (/message: \\?"([^"\\]*)/.exec(line)?.[1] ?? line.slice(head.length));
+  const [, place] = /uri: Some\(([^?)]*)/.exec(line) ?? [];
+  const cause = `${reason.slice(0, 300)}${place === undefined ? '' : ` (${place})`}`;
+  const about = head.replace(/^Invalid input, /, '');
+  return about === '' ? cause : `${about}: ${cause}`;
+}
+
+/** The result of `work`, or an error once `ms` milliseconds have passed; what was asked for is then left alone. */
+async function within<R>(ms: number, work: Promise<R>): Promise<R> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

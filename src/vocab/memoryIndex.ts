@@ -4,7 +4,7 @@ import { type AnnIndex, shapeOfIndex } from '../core/ops/hierarchicalAnn.ts';
 import { Tensor } from '../core/tensor.ts';
 import { hierarchicalAnn } from '../ref/hierarchicalAnn.ts';
 import { hierarchicalAnnSearch } from '../ref/hierarchicalAnnSearch.ts';
-import { checkQueries } from './checkQueries.ts';
+import { checkQueries, nprobeOf } from './checkQueries.ts';
 import type { VocabIndex } from './vocabIndex.ts';
 
 /** A vocabulary in memory whose embeddings may change. */
@@ -47,7 +47,13 @@ export function memoryIndex(first: AnnIndex<Tensor>): MemoryIndex {
     async search(queries, k, options = {}) {
       const count = checkQueries(queries, d, k);
       const before = performance.now();
-      const found = hierarchicalAnnSearch(index, new Tensor('f32', [count, d], queries.slice()), k, options);
+      const nprobe = nprobeOf(options, shape.lists);
+      const found = hierarchicalAnnSearch(
+        index,
+        new Tensor('f32', [count, d], queries.slice()),
+        k,
+        nprobe === undefined ? {} : { nprobe },
+      );
       const total = (t: Tensor): number => (t.data as Int32Array).reduce((sum, v) => sum + v, 0);
       return {
         ids: found.ids.data as Int32Array,

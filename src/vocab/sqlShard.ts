@@ -6,7 +6,7 @@ const who = 'postgres';
 
 /** A connection to a PostgreSQL server with pgvector. */
 export interface SqlConnection {
-  /** Run one statement. Rows are arrays of columns; integers and floats are numbers, all else is text. */
+  /** Run one statement; a buffer among the values is sent in binary, as it is. Rows are arrays of columns; integers and floats are numbers, all else is text. */
   query(
     sql: string,
     values?: readonly unknown[],

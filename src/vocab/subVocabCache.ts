@@ -8,6 +8,11 @@ export interface CacheOptions {
   /** The longest embedding: max |e|. */
   readonly longest: number;
   /**
+   * Words kept beyond the k best. The certificate then says that the k best are among all of these, and holds for queries
+   * farther away, since the word after the last is farther below the k-th. @defaultValue 0
+   */
+  readonly spare?: number;
+  /**
    * Also use an entry without the certificate when the cosine of the queries is at least this. Such an answer may be wrong;
    * every `audit`-th is compared with a search. @defaultValue above 1: never
    */
@@ -18,9 +23,9 @@ export interface CacheOptions {
 
 /** A set of words for a query, and where it comes from. */
 export interface CachedSet {
-  /** The k words, ascending. */
+  /** k + spare words (or all), ascending. */
   readonly ids: Int32Array;
-  /** `certified`: provably the k best of the query. `similar`: of a query near by. `searched`: just searched. */
+  /** `certified`: the k best of the query are provably among them. `similar`: of a query near by. `searched`: just searched. */
   readonly from: 'certified' | 'similar' | 'searched';
 }
 
@@ -41,7 +46,7 @@ export interface CacheStats {
 export interface SubVocabCache {
   readonly size: number;
   readonly stats: CacheStats;
-  /** The k best words for one query. */
+  /** The k best words for one query, and `spare` more. */
   find(query: Float32Array, k: number): Promise<CachedSet>;
 }
 
@@ -50,19 +55,22 @@ interface Entry {
   readonly norm: number;
   readonly k: number;
   readonly ids: Int32Array;
-  /** t'_k - r' less twice the error of the two scores: how far the k-th is above the best that was left out. */
+  /** t' - r' less twice the error of the two scores: how far the k-th is above the best that is not kept. */
   readonly gap: number;
 }
 
 /**
  * Remember the k best words of queries, and answer a query near by from memory.
  *
- * An entry keeps its query q', the set, the k-th score t' and the best score r' that is not in it. A word's score changes by
- * at most |q - q'| |e| between the two queries, so the set is exactly the k best of q if
+ * An entry keeps its query q', the k + spare best words, the k-th score t' and the best score r' that is not among them. A word's
+ * score changes by at most |q - q'| |e| between the two queries. So if
  *
  *     t' - r' > 2 |q - q'| max |e|
  *
- * where scores that are off by at most `relativeError` cost twice that much of the gap. This needs exact searches: an index
+ * k words of the set score more for q than any word outside of it, and the k best of q are in the set: without spare words, they are
+ * the set. With k in the thousands the k-th and the next score are so close that nothing but the same query is certified without
+ * spare words; whoever scores the words anyway, to sample from them, loses nothing by having a few more. The same query is a hit
+ * whatever is tied, and scores that are off by at most `relativeError` cost twice that much of the gap. This needs exact searches: an index
  * that is not exact is searched in all of its lists. When the version of the index changes, all entries are dropped.
  */
 export function createSubVocabCache(
@@ -70,11 +78,13 @@ export function createSubVocabCache(
   lists: number | undefined,
   options: CacheOptions,
 ): SubVocabCache {
-  const { capacity = 256, longest, cosine = 2, audit = 8 } = options;
+  const { capacity = 256, longest, spare = 0, cosine = 2, audit = 8 } = options;
   if (!Number.isInteger(capacity) || capacity < 1)
     throw new ArgumentError('cache', `capacity is ${capacity}; it must be an integer from 1 on`);
   if (!(longest >= 0 && longest < Infinity))
     throw new ArgumentError('cache', `longest is ${longest}; it must be the length of the longest embedding`);
+  if (!Number.isInteger(spare) || spare < 0)
+    throw new ArgumentError('cache', `spare is ${spare}; it must be an integer from 0 on`);
   if (!Number.isInteger(audit) || audit < 1)
     throw new ArgumentError('cache', `audit is ${audit}; it must be an integer from 1 on`);
   if (!index.exact && lists === undefined)
@@ -92,7 +102,7 @@ export function createSubVocabCache(
     query: Float32Array,
     k: number,
   ): Promise<{ ids: Int32Array; scores: Float32Array; count: number }> => {
-    const found = await index.search(query, k + 1, lists === undefined ? {} : { nprobe: lists });
+    const found = await index.search(query, k + spare + 1, lists === undefined ? {} : { nprobe: lists });
     return { ids: found.ids, scores: found.scores, count: found.counts[0]! };
   };
 
@@ -133,7 +143,7 @@ export function createSubVocabCache(
           product += q[j]! * entry.query[j]!;
         }
         // A little more than what was computed: the sums are rounded.
-        if (entry.gap > 2 * Math.sqrt(squares) * longest * (1 + 1e-9)) {
+        if (squares === 0 || entry.gap > 2 * Math.sqrt(squares) * longest * (1 + 1e-9)) {
           counts.certified++;
           entries.delete(at);
           entries.set(at, entry);
@@ -161,12 +171,12 @@ export function createSubVocabCache(
       }
       const { ids, scores, count } = await searchExactly(query, k);
       counts.searched++;
-      const set = ids.slice(0, Math.min(k, count)).sort();
+      const set = ids.slice(0, Math.min(k + spare, count)).sort();
       // Without a word outside, or without one inside, the set is the same for every query.
       const gap =
-        k === 0 || count <= k
+        k === 0 || count <= k + spare
           ? Infinity
-          : scores[k - 1]! - scores[k]! - 2 * index.relativeError * norm * longest;
+          : scores[k - 1]! - scores[k + spare]! - 2 * index.relativeError * norm * longest;
       entries.set(next++, { query: q, norm, k, ids: set, gap });
       if (entries.size > capacity) entries.delete(entries.keys().next().value!);
       return { ids: set, from: 'searched' };

@@ -33,6 +33,8 @@ export interface VocabSearchOptions {
   /**
    * Instead of `nprobe`, for an index on disk: look into as many lists as should hold this share of the k best, by what is
    * known of the lists; easy queries need few. @defaultValue 0.95 there
+   *
+   * Other indexes with lists take 1, which is all lists, and refuse the rest.
    */
   readonly recall?: number;
 }

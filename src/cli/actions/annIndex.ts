@@ -27,7 +27,7 @@ import { memorySource, openSource, type RowSource } from '../../vocab/rowSource.
 import type { VocabIndex } from '../../vocab/vocabIndex.ts';
 import { openWords } from '../../vocab/wordIndex.ts';
 import { buildEngine, folderOf, type MaybeEngine, onlyEngine, openEngine } from '../engines.ts';
-import { print } from '../frame.ts';
+import { print, progress } from '../frame.ts';
 import { convert } from '../tensors.ts';
 import { isWords } from './indexFiles.ts';
 
@@ -123,20 +123,17 @@ async function buildOnDisk(op: string, out: string, given: BuildOptions): Promis
     );
   const numbers = integers(op, given, ['lists', 'sample', 'iterations', 'refine', 'beam']);
   const { buildWords } = await import('../../vocab/buildWords.ts');
-  let last = 0;
+  const line = progress();
   const report = await buildWords(
     out,
     { kind: 'fbin', path: given.vectors },
     {
       ...numbers,
       seed: integer(op, '--seed', given.seed),
-      onProgress: (stage, done, of) => {
-        if (Date.now() - last < 2000) return;
-        last = Date.now();
-        process.stderr.write(`${stage}: ${done} of ${of}\n`);
-      },
+      onProgress: (stage, done, of) => line.show(`${stage}: ${done} of ${of}`),
     },
   );
+  line.clear();
   if (given.json) print(JSON.stringify({ index: out, ...report }));
 }
 
@@ -155,17 +152,14 @@ async function buildInEngine(op: string, given: BuildOptions, engine: string): P
   using source = given.vectors.endsWith('.fbin')
     ? openSource({ kind: 'fbin', path: given.vectors })
     : memoryRows(op, given.vectors);
-  let last = Date.now();
+  const line = progress();
   const report = await buildEngine(op, engine, source, {
     ...(given.table === undefined ? {} : { table: given.table }),
     ...(given.flat ? { lists: 1 } : lists === undefined ? {} : { lists }),
     ...(ids === undefined ? {} : { ids: column(op, given.ids!, ids).data as Int32Array }),
-    onProgress: (stage, done, of) => {
-      if (Date.now() - last < 2000) return;
-      last = Date.now();
-      process.stderr.write(`${stage}: ${done} of ${of}\n`);
-    },
+    onProgress: (stage, done, of) => line.show(`${stage}: ${done} of ${of}`),
   });
+  line.clear();
   if (given.json) print(JSON.stringify(report));
 }
 

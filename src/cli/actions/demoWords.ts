@@ -8,7 +8,7 @@ import { exactWords } from '../../vocab/exactWords.ts';
 import { openSource, type SourceSpec, type WordNoise } from '../../vocab/rowSource.ts';
 import type { Found } from '../../vocab/vocabIndex.ts';
 import { openWords, type WordIndex } from '../../vocab/wordIndex.ts';
-import { print } from '../frame.ts';
+import { print, progress, say } from '../frame.ts';
 
 interface Options {
   readonly words: string;
@@ -83,7 +83,7 @@ export async function demoWords(given: Options): Promise<void> {
   const spec: SourceSpec = { kind: 'made', n, d, seed, noise: given.noise };
   const root = given.dir === undefined ? mkdtempSync(join(tmpdir(), 'subvocab-demo-')) : undefined;
   const path = given.dir ?? join(root!, 'index');
-  const say = (text: string): void => void process.stderr.write(`${text}\n`);
+  const line = progress();
   const remove = (): void => {
     for (const folder of [path, `${path}.building`, ...(root ? [root] : [])])
       rmSync(folder, { recursive: true, force: true });
@@ -97,19 +97,18 @@ export async function demoWords(given: Options): Promise<void> {
   // An index that was there before is not ours to remove.
   const found = existsSync(join(path, 'meta.json'));
   if (!found) {
-    let last = 0;
+    const stages = { train: 'training the tree', words: 'words into runs', lists: 'runs into lists' };
     const report = await buildWords(path, spec, {
       ...(given.lists === undefined ? {} : { lists: number('lists', 1) }),
       threads,
       onProgress: (stage, done, of) => {
-        if (Date.now() - last < 2000 && done < of) return;
-        last = Date.now();
-        const about = { train: 'training the tree', words: 'words into runs', lists: 'runs into lists' }[
-          stage
-        ];
-        say(`${about}: ${done} of ${of}, ${(process.memoryUsage().rss / 2 ** 20).toFixed(0)} MiB`);
+        const mib = (process.memoryUsage().rss / 2 ** 20).toFixed(0);
+        line.show(`${stages[stage]}: ${done} of ${of}, ${mib} MiB`);
       },
     });
+    line.clear();
+    const { trainMs, wordsMs, listsMs } = report;
+    say(`built ${path} in ${((trainMs + wordsMs + listsMs) / 1000).toFixed(0)} s`);
     writeFileSync(reported, JSON.stringify({ ...report, peakMiB: peakMiB() }));
   }
   await using index = openWords(path);
@@ -129,8 +128,10 @@ export async function demoWords(given: Options): Promise<void> {
   const asked = new Float32Array(queries * d);
   others.fill(0, queries, asked);
   const before = performance.now();
-  say(`exact search for ${queries} queries`);
-  const exact = exactWords(index, asked, k);
+  const exact = exactWords(index, asked, k, (done, of) =>
+    line.show(`exact search for ${queries} queries: ${done} of ${of} lists`),
+  );
+  line.clear();
   const exactMs = performance.now() - before;
   const bytes = comparedWithFloats(exact, source, asked, { queries: Math.min(queries, 4), k, d });
   const rows: SweepRow[] = [];
@@ -138,9 +139,10 @@ export async function demoWords(given: Options): Promise<void> {
   for (let missing = 0.5; ; missing /= 2) {
     const row = await probe(many, index, asked, exact, missing < 1e-3 ? 1 : 1 - missing, k);
     rows.push(row);
-    say(`aim ${row.aim.toFixed(4)}: recall ${row.recall.toFixed(4)}, ${row.ms.toFixed(1)} ms`);
+    line.show(`aim ${row.aim.toFixed(4)}: recall ${row.recall.toFixed(4)}, ${row.ms.toFixed(1)} ms`);
     if (row.aim === 1 || row.recall >= until) break;
   }
+  line.clear();
   const shares = Array.from({ length: queries }, (_, q) =>
     massOf(exact.scores.subarray(q * k, (q + 1) * k), exact.logMass[q]!),
   );

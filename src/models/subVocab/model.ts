@@ -98,7 +98,7 @@ export class SubVocab<T extends AnyTensor> implements Disposable {
     this.backend = backend;
     this.config = config;
     this.parameters = mapSubVocab(parameters, (t) => backend.upload(t));
-    this.index = new WordIndex(backend, this.allWords(), nprobe === undefined ? {} : { nprobe });
+    this.index = new WordIndex(backend, () => this.allWords(), nprobe === undefined ? {} : { nprobe });
   }
 
   /** Every id that is a word. */
@@ -138,9 +138,9 @@ export class SubVocab<T extends AnyTensor> implements Disposable {
 
   /** Step 3a: candidates i32 [R, c] on the host for queries [R, d]: all words, or those that the index finds. */
   async candidates(queries: T, exact = false): Promise<Tensor> {
-    const { candidates } = this.config;
+    const { candidates, samOut, specials } = this.config;
     const rows = queries.shape[0]!;
-    if (this.indexed && !exact && candidates < this.allWords().length)
+    if (this.indexed && !exact && candidates < samOut.vocabulary - specials)
       return this.index.search(queries, candidates);
     const words = this.allWords();
     const all = new Int32Array(rows * words.length);
@@ -151,28 +151,13 @@ export class SubVocab<T extends AnyTensor> implements Disposable {
   /** Step 3b: k of the candidates [1, c] of one query [1, d]: the best, or with a key a Gumbel top-k sample. */
   async select(query: T, candidates: Tensor, k: number = this.config.k, key?: Key): Promise<Selection> {
     const { ops } = this.backend;
-    const count = Math.min(k, candidates.size);
     using words = this.backend.upload(candidates);
     using first = this.backend.upload(tensor([1, 1], [0], 'i32'));
     using x = ops.gatherRows(query, first);
     using logits = ops.subVocabHead(x, this.table, words);
     using zero = this.backend.upload(tensor([1], [0], 'i32'));
     using phi = ops.gatherRows(logits, zero);
-    const values = (await this.backend.read(phi)).data as Float32Array;
-    const picked = { indices: new Int32Array(0), logInclusion: new Float32Array(count) };
-    if (key === undefined) {
-      using best = ops.topK(phi, count);
-      picked.indices = (await this.backend.read(best.indices)).data as Int32Array<ArrayBuffer>;
-    } else {
-      using sample = ops.gumbelTopK(phi, count, { key });
-      picked.indices = (await this.backend.read(sample.indices)).data as Int32Array<ArrayBuffer>;
-      picked.logInclusion = (await this.backend.read(sample.logInclusion)).data as Float32Array<ArrayBuffer>;
-    }
-    return {
-      words: picked.indices.map((i) => (i < 0 ? -1 : candidates.data[i]!)),
-      scores: Float32Array.from(picked.indices, (i) => (i < 0 ? -Infinity : values[i]!)),
-      logInclusion: picked.logInclusion,
-    };
+    return await pick(this.backend, phi, candidates.data as Int32Array, k, key);
   }
 
   /**
@@ -257,6 +242,32 @@ export class SubVocab<T extends AnyTensor> implements Disposable {
     for (const t of listSubVocab(this.parameters)) t[Symbol.dispose]();
     this.index[Symbol.dispose]();
   }
+}
+
+/** Step 3b from scores phi [1, c] of candidates: the k best, or with a key a Gumbel top-k sample. */
+export async function pick<T extends AnyTensor>(
+  backend: Backend<T>,
+  phi: T,
+  candidates: Int32Array,
+  k: number,
+  key?: Key,
+): Promise<Selection> {
+  const count = Math.min(k, candidates.length);
+  const values = (await backend.read(phi)).data as Float32Array;
+  const picked = { indices: new Int32Array(0), logInclusion: new Float32Array(count) };
+  if (key === undefined) {
+    using best = backend.ops.topK(phi, count);
+    picked.indices = (await backend.read(best.indices)).data as Int32Array<ArrayBuffer>;
+  } else {
+    using sample = backend.ops.gumbelTopK(phi, count, { key });
+    picked.indices = (await backend.read(sample.indices)).data as Int32Array<ArrayBuffer>;
+    picked.logInclusion = (await backend.read(sample.logInclusion)).data as Float32Array<ArrayBuffer>;
+  }
+  return {
+    words: picked.indices.map((i) => (i < 0 ? -1 : candidates[i]!)),
+    scores: Float32Array.from(picked.indices, (i) => (i < 0 ? -Infinity : values[i]!)),
+    logInclusion: picked.logInclusion,
+  };
 }
 
 /** log(1 - exp(-e^z)): the log of the probability that a score and Gumbel noise exceed a threshold, z = score - threshold. */

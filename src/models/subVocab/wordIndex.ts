@@ -17,11 +17,12 @@ export interface WordIndexOptions {
 export class WordIndex<T extends AnyTensor> implements Disposable {
   readonly backend: Backend<T>;
   readonly options: WordIndexOptions;
-  readonly #ids: Int32Array;
+  readonly #ids: () => Int32Array;
   #index: AnnIndex<T> | undefined;
   #balls: (ListBalls<T> & Disposable) | undefined;
 
-  constructor(backend: Backend<T>, ids: Int32Array, options: WordIndexOptions = {}) {
+  /** @param ids the words, asked for when an index is built */
+  constructor(backend: Backend<T>, ids: () => Int32Array, options: WordIndexOptions = {}) {
     this.backend = backend;
     this.#ids = ids;
     this.options = options;
@@ -84,7 +85,8 @@ export class WordIndex<T extends AnyTensor> implements Disposable {
 
   async #build(table: T, flat: boolean): Promise<AnnIndex<T>> {
     const { backend } = this;
-    using own = backend.upload(tensor([this.#ids.length], this.#ids));
+    const ids = this.#ids();
+    using own = backend.upload(tensor([ids.length], ids));
     using vectors = backend.ops.gatherRows(table, own);
     return backend.ops.hierarchicalAnn(vectors, { ids: own, flat });
   }
