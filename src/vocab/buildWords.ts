@@ -3,15 +3,26 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { crc32 } from 'node:zlib';
-import { ArgumentError, FileError } from '../core/errors.ts';
+import { ArgumentError, FileError, FormatError, OpError } from '../core/errors.ts';
+import { explain } from '../core/formats/files.ts';
 import { key } from '../core/key.ts';
 import { randomBits } from '../ref/randomBits.ts';
+import { takeBuildFolder, writeWhole } from './buildFolder.ts';
 import { mostColumns } from './dots.ts';
 import { quantiseRows } from './int8.ts';
 import { emptyModel, type ListModel, measureList } from './listModel.ts';
 import { openSource, type RowSource, type SourceSpec } from './rowSource.ts';
 import { headBytes, metaText, type WordMeta, wordVersion } from './wordFormat.ts';
-import { createRunMaker, runBytes, runPath } from './wordRuns.ts';
+import { openWords } from './wordIndex.ts';
+import {
+  createRunMaker,
+  openRun,
+  type Run,
+  type RunAnswer,
+  type RunJob,
+  runBytes,
+  runPath,
+} from './wordRuns.ts';
 import { parseTree, type TreeOptions, trainWordTree, treeBytes, type WordTree } from './wordTree.ts';
 
 const who = 'index build';
@@ -90,9 +101,10 @@ export async function buildWords(
     if (!Number.isSafeInteger(value) || value < least || value > most)
       throw new ArgumentError(who, `${name} is ${value}; it must be an integer from ${least} to ${most}`);
   }
+  const identity = identityOf(spec);
   const settings = {
     version: wordVersion,
-    source: spec,
+    source: identity,
     n,
     d,
     lists,
@@ -104,10 +116,71 @@ export async function buildWords(
     chunk,
     seed,
   };
-  const folder = `${path}.building`;
-  using _lock = lockFolder(path, folder, JSON.stringify(settings));
-  const progress = options.onProgress ?? (() => {});
+  try {
+    using place = takeBuildFolder(path, JSON.stringify(settings));
+    const { folder } = place;
+    const chunks = Math.ceil(n / chunk);
+    const report =
+      (place.resumes ? await completeIn(folder, chunks) : undefined) ??
+      (await buildIn(folder, source, settings, spec, options));
+    for (let i = 0; i < chunks; i++) fs.rmSync(runPath(folder, i), { force: true });
+    fs.rmSync(join(folder, 'tree'), { force: true });
+    place.finish();
+    return report;
+  } catch (error) {
+    throw explain(who, 'write', path, error);
+  }
+}
 
+/** What must be the same in a call that goes on with an earlier build. */
+interface Settings extends TreeOptions {
+  readonly source: object;
+  readonly n: number;
+  readonly sample: number;
+  readonly chunk: number;
+  readonly seed: number;
+}
+
+/** The vectors, as far as can be told without reading all of them. @throws FileError for what cannot be read again and again */
+function identityOf(spec: SourceSpec): object {
+  if (spec.kind === 'made') return spec;
+  const there = fs.statSync(spec.path, { throwIfNoEntry: false });
+  if (there !== undefined && !there.isFile())
+    throw new FileError(
+      who,
+      `${spec.path} is no file, and its vectors are read several times; save them to a file`,
+    );
+  return {
+    kind: spec.kind,
+    path: there && fs.realpathSync(spec.path),
+    bytes: there?.size,
+    modified: there?.mtimeMs,
+  };
+}
+
+/** What an earlier build has left, if it was stopped when only the renaming was to be done. */
+async function completeIn(folder: string, chunks: number): Promise<WordBuildReport | undefined> {
+  if (!fs.existsSync(join(folder, 'meta.json'))) return undefined;
+  try {
+    await using index = openWords(folder);
+    const { meta } = index;
+    const bytes = meta.bytes + fs.statSync(join(folder, 'heads.bin')).size;
+    return { trainMs: 0, wordsMs: 0, listsMs: 0, bytes, lists: meta.lists, resumed: chunks };
+  } catch (error) {
+    if (error instanceof OpError) return undefined;
+    throw error;
+  }
+}
+
+/** Build in a folder; meta.json comes last. */
+async function buildIn(
+  folder: string,
+  source: RowSource,
+  settings: Settings,
+  spec: SourceSpec,
+  { threads = 2, onProgress: progress = () => {} }: WordBuildOptions,
+): Promise<WordBuildReport> {
+  const { n, d, lists, roots, sample, beam, iterations, refine, chunk, seed } = settings;
   let before = performance.now();
   progress('train', 0, 1);
   const stride = Math.ceil(d / 16) * 16;
@@ -115,8 +188,7 @@ export async function buildWords(
   const earlier = fs.existsSync(treeFile) ? parseTree(fs.readFileSync(treeFile), d, roots, lists) : undefined;
   const tree = earlier ?? train(source, { d, roots, lists, iterations, refine, beam }, sample, stride, seed);
   if (earlier === undefined) {
-    fs.writeFileSync(`${treeFile}.part`, treeBytes(tree));
-    fs.renameSync(`${treeFile}.part`, treeFile);
+    writeWhole(treeFile, treeBytes(tree));
   }
   progress('train', 1, 1);
   const trainMs = performance.now() - before;
@@ -138,9 +210,7 @@ export async function buildWords(
       oneMore();
     }
   } else {
-    await Promise.all(
-      Array.from({ length: Math.min(threads, left.length) }, () => worker(job, left, oneMore)),
-    );
+    await inThreads(job, left, Math.min(threads, left.length), oneMore);
   }
   const wordsMs = performance.now() - before;
 
@@ -165,15 +235,13 @@ export async function buildWords(
       seed,
     },
   };
-  fs.writeFileSync(join(folder, 'heads.bin'), heads);
-  fs.writeFileSync(join(folder, 'meta.json'), metaText(meta));
-  for (let i = 0; i < chunks; i++) fs.rmSync(runPath(folder, i));
-  for (const name of ['tree', 'settings.json', 'lock']) fs.rmSync(join(folder, name));
-  const old = `${folder}.old`;
-  const replaces = fs.existsSync(path);
-  if (replaces) fs.renameSync(path, old);
-  fs.renameSync(folder, path);
-  if (replaces) fs.rmSync(old, { recursive: true });
+  writeWhole(join(folder, 'heads.bin'), heads);
+  if (JSON.stringify(identityOf(spec)) !== JSON.stringify(settings.source))
+    throw new FileError(
+      who,
+      `the vectors were changed while they were read; remove ${folder} and repeat the call`,
+    );
+  writeWhole(join(folder, 'meta.json'), metaText(meta));
   return {
     trainMs,
     wordsMs,
@@ -197,21 +265,36 @@ function train(
   return trainWordTree(rows.codes, sample, options);
 }
 
-/** One worker thread, which takes chunks until none is left. */
-function worker(job: object, left: number[], onRun: () => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const thread = new Worker(new URL(import.meta.url.replace(/buildWords(\.[jt]s)$/, 'runWorker$1')), {
-      workerData: job,
+/** Make runs in worker threads until none is left; when one fails, none goes on. */
+async function inThreads(job: RunJob, left: number[], threads: number, onRun: () => void): Promise<void> {
+  const url = new URL(import.meta.url.replace(/buildWords(\.[jt]s)$/, 'runWorker$1'));
+  const workers = Array.from({ length: threads }, () => new Worker(url, { workerData: job }));
+  const run = (thread: Worker): Promise<void> =>
+    new Promise((resolve, reject) => {
+      thread.on('message', (answer: RunAnswer) => {
+        try {
+          if ('message' in answer) throw fromThread(answer);
+          if (answer.chunk >= 0) onRun();
+          thread.postMessage(left.shift() ?? -1);
+        } catch (error) {
+          reject(error);
+        }
+      });
+      thread.on('error', reject);
+      thread.on('exit', (code) =>
+        code === 0 ? resolve() : reject(new FileError(who, `a thread ended with code ${code}`)),
+      );
     });
-    thread.on('message', (chunk: number) => {
-      if (chunk >= 0) onRun();
-      thread.postMessage(left.shift() ?? -1);
-    });
-    thread.on('error', reject);
-    thread.on('exit', (code) =>
-      code === 0 ? resolve() : reject(new FileError(who, `a thread ended with code ${code}`)),
-    );
-  });
+  try {
+    await Promise.all(workers.map(run));
+  } finally {
+    await Promise.all(workers.map((thread) => thread.terminate()));
+  }
+}
+
+/** Errors lose their class on the way. */
+function fromThread({ damaged, message }: { damaged: boolean; message: string }): Error {
+  return damaged ? new FormatError(who, message) : new FileError(who, message);
 }
 
 /** Rows drawn at random, as bytes, in ascending order. */
@@ -252,16 +335,13 @@ function mergeRuns(
   { n, d, chunk, lists, stride }: { n: number; d: number; chunk: number; lists: number; stride: number },
   progress: (stage: 'lists', done: number, of: number) => void,
 ): { offsets: Int32Array; sums: Uint32Array; bytes: number; model: ListModel } {
-  const chunks = Math.ceil(n / chunk);
-  const runs: { fd: number; starts: Int32Array; count: number }[] = [];
+  const runs: Run[] = [];
   try {
     const offsets = new Int32Array(lists + 1);
-    for (let i = 0; i < chunks; i++) {
-      const fd = fs.openSync(runPath(folder, i), 'r');
-      const starts = new Int32Array(lists + 1);
-      runs.push({ fd, starts, count: Math.min(chunk, n - i * chunk) });
-      readFully(fd, new Uint8Array(starts.buffer), 0);
-      for (let l = 0; l <= lists; l++) offsets[l]! += starts[l]!;
+    for (let i = 0; i * chunk < n; i++) {
+      const run = openRun(folder, i, { lists, stride, count: Math.min(chunk, n - i * chunk) });
+      runs.push(run);
+      for (let l = 0; l <= lists; l++) offsets[l]! += run.starts[l]!;
     }
     const sums = new Uint32Array(lists);
     const model = emptyModel(d, lists);
@@ -275,15 +355,8 @@ function mergeRuns(
         const merged = new Uint8Array(total * (stride + 8));
         const filled = new Int32Array(to - from);
         for (const run of runs) {
-          const [first, last] = [run.starts[from]!, run.starts[to]!];
-          const count = last - first;
-          const head = 4 * (lists + 1);
-          const ids = new Uint8Array(4 * count);
-          const scales = new Uint8Array(4 * count);
-          const codes = new Uint8Array(stride * count);
-          readFully(run.fd, ids, head + 4 * first);
-          readFully(run.fd, scales, head + 4 * (run.count + first));
-          readFully(run.fd, codes, head + 8 * run.count + stride * first);
+          const first = run.starts[from]!;
+          const { ids, scales, codes } = run.read(first, run.starts[to]!);
           for (let l = from; l < to; l++) {
             const [a, b] = [run.starts[l]! - first, run.starts[l + 1]! - first];
             const base = (offsets[l]! - offsets[from]!) * (stride + 8);
@@ -306,93 +379,15 @@ function mergeRuns(
         from = to;
         progress('lists', from, lists);
       }
+      // What is damaged is made again by the next call.
+      for (const run of runs) run.check();
       fs.fsyncSync(out);
     } finally {
       fs.closeSync(out);
     }
     return { offsets, sums, bytes: n * (stride + 8), model };
   } finally {
-    for (const { fd } of runs) fs.closeSync(fd);
-  }
-}
-
-/** Take the folder of a build: nobody else builds there, and what an earlier build left belongs to the same call. */
-function lockFolder(path: string, folder: string, settings: string): Disposable {
-  // An empty folder is a place to build in; anything else that is there must be an index, which is replaced.
-  const there = fs.statSync(path, { throwIfNoEntry: false });
-  const empty = there?.isDirectory() && fs.readdirSync(path).length === 0;
-  if (there !== undefined && !empty && !fs.existsSync(join(path, 'meta.json')))
-    throw new FileError(who, `${path} exists and is not an index; choose another folder`);
-  try {
-    fs.mkdirSync(folder, { recursive: false });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
-      throw new FileError(who, `cannot make ${folder}: ${(error as Error).message}`, { cause: error });
-  }
-  const lock = join(folder, 'lock');
-  for (;;) {
-    try {
-      fs.writeFileSync(lock, String(process.pid), { flag: 'wx' });
-      break;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
-    const text = readIfThere(lock);
-    if (text === undefined) continue;
-    // An empty lock is one whose process has made it and not yet signed it, or died in between.
-    const fresh =
-      text === '' && Date.now() - (fs.statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? 0) < 5000;
-    if (fresh || isRunning(Number(text)))
-      throw new FileError(who, `process ${text || 'unknown'} is building ${path} already; wait for it`);
-    // It was killed. Of several that see this, one moves the lock away; whoever moved another one puts it back.
-    const aside = `${lock}.${process.pid}`;
-    try {
-      fs.renameSync(lock, aside);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue;
-      throw error;
-    }
-    if (fs.readFileSync(aside, 'utf8') !== text) fs.renameSync(aside, lock);
-    else fs.rmSync(aside);
-  }
-  const file = join(folder, 'settings.json');
-  const earlier = fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : undefined;
-  if (earlier !== undefined && earlier !== settings) {
-    fs.rmSync(lock);
-    throw new FileError(
-      who,
-      `${folder} holds a build with other settings that was stopped; repeat that one, or remove the folder`,
-    );
-  }
-  fs.writeFileSync(file, settings);
-  return { [Symbol.dispose]: () => fs.rmSync(lock, { force: true }) };
-}
-
-function readIfThere(file: string): string | undefined {
-  try {
-    return fs.readFileSync(file, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-function isRunning(pid: number): boolean {
-  if (!Number.isSafeInteger(pid) || pid < 1) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
-function readFully(fd: number, target: Uint8Array, position: number): void {
-  for (let at = 0; at < target.length; ) {
-    const count = fs.readSync(fd, target, at, target.length - at, position + at);
-    if (count === 0)
-      throw new FileError(who, 'a run of the build became shorter; remove the folder and start again');
-    at += count;
+    for (const run of runs) run.close();
   }
 }
 

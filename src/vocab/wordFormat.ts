@@ -1,6 +1,24 @@
 import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import { join } from 'node:path';
 import type { FormatError } from '../core/errors.ts';
 import type { ListModel } from './listModel.ts';
+
+/** A description is no longer than this. */
+export const metaLimit: number = 2 ** 20;
+
+/** What a folder holds by its meta.json: words on disk, vectors for memory, or no index. */
+export function kindOfIndex(folder: string): 'words' | 'vectors' | undefined {
+  const file = join(folder, 'meta.json');
+  const there = fs.statSync(file, { throwIfNoEntry: false });
+  if (!there?.isFile() || there.size > metaLimit) return undefined;
+  const text = fs.readFileSync(file, 'utf8');
+  return text.includes('"subvocab words"')
+    ? 'words'
+    : text.includes('"subvocab-index"')
+      ? 'vectors'
+      : undefined;
+}
 
 /** The version of the files; others are refused. */
 export const wordVersion = 2;

@@ -8,7 +8,7 @@ import { mostColumns } from './dots.ts';
 import { quantiseQuery } from './int8.ts';
 import { createChooser } from './listModel.ts';
 import type { Found, VocabIndex, VocabSearchOptions } from './vocabIndex.ts';
-import { parseHeads, parseMeta, type WordMeta } from './wordFormat.ts';
+import { metaLimit, parseHeads, parseMeta, type WordMeta } from './wordFormat.ts';
 import { createScanner, type ListsFile, type ScanJob, type ScanResult, type StoredList } from './wordScan.ts';
 
 const who = 'index';
@@ -44,41 +44,8 @@ export interface WordOpenOptions {
 export function openWords(path: string, { threads = 1 }: WordOpenOptions = {}): WordIndex {
   if (!Number.isInteger(threads) || threads < 1 || threads > 64)
     throw new ArgumentError(who, `threads is ${threads}; it must be an integer from 1 to 64`);
-  const fail = (file: string) => (message: string) => new FormatError(who, `${join(path, file)}: ${message}`);
-  const read = (file: string): Buffer<ArrayBuffer> => {
-    try {
-      return fs.readFileSync(join(path, file));
-    } catch (error) {
-      const building = fs.existsSync(`${path}.building`);
-      const hint = building
-        ? `; ${path}.building holds a build that is under way or was stopped: repeat it to go on`
-        : '';
-      throw new FileError(who, `cannot read ${join(path, file)}: ${(error as Error).message}${hint}`, {
-        cause: error,
-      });
-    }
-  };
-  const meta = parseMeta(read('meta.json').toString('utf8'), fail('meta.json'));
+  const { fd, meta, model, offsets, sums } = openFiles(path);
   const { words, dimensions: d, lists } = meta;
-  if (!(d >= 1 && d <= mostColumns && words >= 1 && lists >= 1))
-    throw fail('meta.json')(`${words} words of ${d} elements in ${lists} lists`);
-  const { model, offsets, sums } = parseHeads(Uint8Array.from(read('heads.bin')), meta, fail('heads.bin'));
-  let fd: number;
-  try {
-    fd = fs.openSync(join(path, 'lists.bin'), 'r');
-  } catch (error) {
-    throw new FileError(who, `cannot read ${join(path, 'lists.bin')}: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
-  const has = fs.fstatSync(fd).size;
-  if (has !== meta.bytes) {
-    fs.closeSync(fd);
-    throw fail('lists.bin')(
-      `it has ${has} bytes, not ${meta.bytes}; the file is truncated or of another index`,
-    );
-  }
-
   const stride = Math.ceil(d / 16) * 16;
   const verified = new Uint8Array(new SharedArrayBuffer(lists));
   const file: ListsFile = { path, fd, d, offsets, sums, verified };
@@ -236,6 +203,86 @@ export function openWords(path: string, { threads = 1 }: WordOpenOptions = {}): 
       fs.closeSync(fd);
     },
   };
+}
+
+/** The files of an index, checked. */
+interface OpenFiles extends ReturnType<typeof parseHeads> {
+  /** Of lists.bin. */
+  readonly fd: number;
+  readonly meta: WordMeta;
+}
+
+/** Open the files; when the index is replaced by another one in the middle, the other one's. */
+function openFiles(path: string): OpenFiles {
+  const folder = (): number | undefined => fs.statSync(path, { throwIfNoEntry: false })?.ino;
+  for (let tries = 0; ; tries++) {
+    const before = folder();
+    let files: OpenFiles | undefined;
+    let failure: unknown;
+    try {
+      files = openOnce(path);
+    } catch (error) {
+      failure = error;
+    }
+    if (before !== undefined && before === folder()) {
+      if (files === undefined) throw failure;
+      return files;
+    }
+    if (files !== undefined) fs.closeSync(files.fd);
+    // Between two renames there is no folder of that name, but the old one in that of the build.
+    const replaced = fs.existsSync(join(`${path}.building`, 'old')) || folder() !== before;
+    if (!replaced || tries === 20)
+      throw failure ?? new FileError(who, `${path} is being replaced; try again later`);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+  }
+}
+
+function openOnce(path: string): OpenFiles {
+  const fail = (file: string) => (message: string) => new FormatError(who, `${join(path, file)}: ${message}`);
+  const open = (file: string): { fd: number; size: number } => {
+    try {
+      // Whoever opens a pipe waits.
+      if (!fs.statSync(join(path, file)).isFile()) throw new Error('it is no file');
+      const fd = fs.openSync(join(path, file), 'r');
+      return { fd, size: fs.fstatSync(fd).size };
+    } catch (error) {
+      const building = fs.existsSync(`${path}.building`);
+      const hint = building
+        ? `; ${path}.building holds a build that is under way or was stopped: repeat it to go on`
+        : '';
+      throw new FileError(who, `cannot read ${join(path, file)}: ${(error as Error).message}${hint}`, {
+        cause: error,
+      });
+    }
+  };
+  const read = (file: string, limit: number): Uint8Array<ArrayBuffer> => {
+    const { fd, size } = open(file);
+    try {
+      if (size > limit) throw fail(file)(`${size} bytes are too many for it`);
+      return Uint8Array.from(fs.readFileSync(fd));
+    } finally {
+      fs.closeSync(fd);
+    }
+  };
+  const meta = parseMeta(Buffer.from(read('meta.json', metaLimit)).toString('utf8'), fail('meta.json'));
+  const { words, dimensions: d, lists, bytes } = meta;
+  const perWord = Math.ceil(d / 16) * 16 + 8;
+  const whole = [words, d, lists, bytes].every(Number.isSafeInteger) && bytes === words * perWord;
+  if (!(whole && d >= 1 && d <= mostColumns && words >= 1 && words < 2 ** 31 && lists >= 1 && lists <= words))
+    throw fail('meta.json')(`${words} words of ${d} elements in ${lists} lists of ${bytes} bytes`);
+  const heads = read('heads.bin', 2 ** 31);
+  const { fd, size } = open('lists.bin');
+  try {
+    const parts = parseHeads(heads, meta, fail('heads.bin'));
+    if (size !== bytes)
+      throw fail('lists.bin')(
+        `it has ${size} bytes, not ${bytes}; the file is truncated or of another index`,
+      );
+    return { fd, meta, ...parts };
+  } catch (error) {
+    fs.closeSync(fd);
+    throw error;
+  }
 }
 
 /** A thread that searches lists. */

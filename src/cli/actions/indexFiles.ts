@@ -1,11 +1,10 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { FormatError } from '../../core/errors.ts';
 import { readAnnFolder } from '../../core/formats/annFolder.ts';
 import { encode } from '../../core/formats/dtypes.ts';
 import { checkOutputs, writeFiles } from '../../core/formats/files.ts';
 import { shapeOfIndex } from '../../core/ops/hierarchicalAnn.ts';
 import type { EngineIndex } from '../../vocab/engineIndex.ts';
+import { kindOfIndex } from '../../vocab/wordFormat.ts';
 import { openWords, type WordIndex } from '../../vocab/wordIndex.ts';
 import { folderOf, type MaybeEngine, onlyEngine, openEngine } from '../engines.ts';
 import { print } from '../frame.ts';
@@ -29,8 +28,7 @@ interface Summary {
 
 /** An index of words has this in its description; the other kind is read by `readAnnFolder`, which says what is wrong. */
 export function isWords(path: string): boolean {
-  const file = join(path, 'meta.json');
-  return existsSync(file) && readFileSync(file, 'utf8').includes('"subvocab words"');
+  return kindOfIndex(path) === 'words';
 }
 
 /** `subvocab index info`. */

@@ -145,6 +145,8 @@ function readMeta(path: string, needed: boolean): Meta | undefined {
   const file = join(path, 'meta.json');
   const fail = (message: string): FormatError => new FormatError(who, `${file}: ${message}`);
   if (!needed && !fs.existsSync(file)) return undefined;
+  // A pipe would be waited for.
+  if (fs.statSync(file, { throwIfNoEntry: false })?.isFile() === false) throw fail('it is no file');
   using source = openFile(who, file);
   if (source.size > metaLimit) throw fail(`${source.size} bytes are too many for it`);
   let meta: Partial<Meta>;

@@ -265,7 +265,7 @@ const reasons: Readonly<Record<string, string>> = {
 };
 
 /** Errors of the system become one line that names the file; others pass, and so does EPIPE, which callers expect. */
-function explain(op: string, verb: 'read' | 'write', path: string, error: unknown): unknown {
+export function explain(op: string, verb: 'read' | 'write', path: string, error: unknown): unknown {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   if (!(error instanceof Error) || code === undefined || code === 'EPIPE') return error;
   if (!('syscall' in error) && code !== 'EISDIR') return error;
