@@ -458,8 +458,18 @@ const tiles: Readonly<Record<string, readonly Mutant[]>> = {
     { name: 'tiles all rise', from: 'let rising = ((start + low) & block) == 0u;', to: 'let rising = true;' },
     {
       name: 'a step between tiles is skipped',
-      from: 'if (goesFirst(b, a) == rising) {\n    entries',
-      to: 'if (false) {\n    entries',
+      from: 'if (goesFirst(b, a) == rising) {\n        own[i] = b;',
+      to: 'if (false) {\n        own[i] = b;',
+    },
+    {
+      name: 'of several steps between tiles only the first is done',
+      from: 'half > 0u; half /= 2u',
+      to: 'half > 0u; half = 0u',
+    },
+    {
+      name: 'entries between tiles are taken from neighbours',
+      from: 'let low = lane / nearest * nearest * count + lane % nearest;',
+      to: 'let low = lane / nearest * nearest * 2u + lane % nearest;',
     },
     {
       name: 'what lies behind the candidates is sorted with them',

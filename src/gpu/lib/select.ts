@@ -357,9 +357,15 @@ class BatchRun {
     const tiles = (rows * room) / sortTile;
     this.#stepTiles('sortTiles', tiles, writes, { after: by });
     for (let block = 2 * sortTile; block <= room; block *= 2) {
-      for (let distance = block / 2; distance >= sortTile; distance /= 2) {
+      // The distances from block / 2 down to a tile, three in each pass as far as they go.
+      let left = Math.log2(block / sortTile);
+      for (let distance = block / 2; left > 0; ) {
+        const steps = Math.min(left, 3);
         const over = { level: block, distance, after: by };
-        this.#stepTiles('sortApart', (rows * room) / 2 / 256, writes, over);
+        const groups = Math.ceil((rows * room) / 2 ** steps / 256);
+        this.#stepTiles('sortApart', groups, writes, over, { STEPS: steps });
+        distance /= 2 ** steps;
+        left -= steps;
       }
       this.#stepTiles('sortWithin', tiles, writes, { level: block, after: by });
     }
@@ -397,8 +403,14 @@ class BatchRun {
     this.#dispatch('lib/selectionSteps.wgsl', entry, groups, this.#nothing(), writes, over, constants);
   }
 
-  #stepTiles(entry: string, groups: number, writes: readonly Binding[], over: Partial<Varying> = {}): void {
-    this.#dispatch('lib/selectionTiles.wgsl', entry, groups, this.#nothing(), writes, over, {});
+  #stepTiles(
+    entry: string,
+    groups: number,
+    writes: readonly Binding[],
+    over: Partial<Varying> = {},
+    constants: Record<string, number> = {},
+  ): void {
+    this.#dispatch('lib/selectionTiles.wgsl', entry, groups, this.#nothing(), writes, over, constants);
   }
 
   /** A step that reads x, once per window. */

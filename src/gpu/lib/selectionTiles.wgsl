@@ -95,24 +95,38 @@ fn sortTiles(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) group
   for (var i = local; i < SORT_TILE; i += TILE) { entries[base + i] = tile[i]; }
 }
 
-/// One step at a distance of a tile or more.
+override STEPS: u32 = 1u;         // 1 to 3
+
+/// Steps at `distance`, half of it, and so on, all of them a tile or more: STEPS of them while 2^STEPS entries are in registers, so that
+/// the entries are read and written once for all of these steps. An invocation owns entries that only meet each other.
 @compute @workgroup_size(TILE)
 fn sortApart(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
              @builtin(local_invocation_index) local: u32) {
   let id = linearGroup(group, groups) * TILE + local;
-  let pairs = params.room / 2u;
-  let row = id / pairs;
+  let count = 1u << STEPS;
+  let perRow = params.room / count;
+  let row = id / perRow;
   if (row >= params.rows) { return; }
-  let pair = id % pairs;
-  let low = pair / params.distance * params.distance * 2u + pair % params.distance;
-  let base = row * params.room;
+  let nearest = params.distance >> (STEPS - 1u);
+  let lane = id % perRow;
+  let low = lane / nearest * nearest * count + lane % nearest;
+  let base = row * params.room + low;
+  // They lie within 2 distance, which divides the block: all rise or all fall.
   let rising = (low & params.level) == 0u;
-  let a = entries[base + low];
-  let b = entries[base + low + params.distance];
-  if (goesFirst(b, a) == rising) {
-    entries[base + low] = b;
-    entries[base + low + params.distance] = a;
+  var own = array<vec2u, 8>();
+  for (var i = 0u; i < count; i++) { own[i] = entries[base + i * nearest]; }
+  for (var half = count / 2u; half > 0u; half /= 2u) {
+    for (var i = 0u; i < count; i++) {
+      if ((i & half) != 0u) { continue; }
+      let a = own[i];
+      let b = own[i + half];
+      if (goesFirst(b, a) == rising) {
+        own[i] = b;
+        own[i + half] = a;
+      }
+    }
   }
+  for (var i = 0u; i < count; i++) { entries[base + i * nearest] = own[i]; }
 }
 
 /// The steps of a block at distances within a tile.
