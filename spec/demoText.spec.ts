@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Cost, fitEscape, natsWithEscape } from '../src/models/subVocab/evaluate.ts';
@@ -188,11 +188,26 @@ describe('the commands, on the reference', () => {
     expect(drawn.stdout.trim().split('\n')).toHaveLength(12);
   });
 
+  test('a model with the words of another one is refused', async () => {
+    const call = ['sample', '--model', 'swapped', '--text', 'the', '--twin', 'ref', '--k', '3'];
+    cpSync(at('demo'), at('swapped'), { recursive: true });
+    expect((await inProcess(call, path)).code).toBe(0);
+    const words = at('swapped/words.json');
+    writeFileSync(words, JSON.stringify(JSON.parse(readFileSync(words, 'utf8')).reverse()));
+    const { code, stderr } = await inProcess(call, path);
+    expect(code).toBe(2);
+    expect(stderr).toContain('words.json has another SHA-256; it is damaged, or of another model');
+  });
+
   test.each([
     [['demo', 'text', 'none.txt', '--out', 'x'], 'none.txt'],
     [['demo', 'text', 'short.txt', '--out', 'x', '--k', '2'], 'the texts are too short: a part of them has'],
     [['demo', 'text', 'cats.txt', '--out', 'x', '--k', '100000'], '--k is 100000, but the text has'],
     [['demo', 'text', 'cats.txt', '--out', 'demo'], 'demo holds a model already; choose another folder'],
+    [
+      ['demo', 'text', 'cats.txt', '--out', 'cats.txt/x', '--k', '12', '--steps', '1', ...model],
+      'cats.txt is not a folder',
+    ],
     [['sample', '--model', 'nowhere', '--text', 'a'], 'nowhere'],
     [
       ['sample', '--model', 'demo', '--text', 'a', '--k', '9999', '--twin', 'ref'],
