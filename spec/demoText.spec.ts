@@ -158,7 +158,10 @@ describe('the commands, on the reference', () => {
       const rising = curve.map((c: { dynamic: number }) => c.dynamic);
       expect([...rising].sort((a, b) => a - b)).toEqual(rising);
     }
-    expect(readFileSync(at('demo/report.html'), 'utf8')).toContain('<svg');
+    const report = readFileSync(at('demo/report.html'), 'utf8');
+    expect(report).toContain('<svg');
+    // Each word of the sample is shown with its score.
+    expect(report.match(/<sub>-?\d+\.\d<\/sub>/g)).toHaveLength(figures.sentence.words.length);
     const drawn = await inProcess(
       ['sample', '--model', 'demo', '--text', 'the red cat', '--twin', 'ref', '--json'],
       path,
