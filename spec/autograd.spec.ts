@@ -36,6 +36,21 @@ describe('the tape', () => {
     );
   });
 
+  test('goes through a relaxed top-k, whose backward has another name', () => {
+    const noise = tensor([2, 5], Float64Array.from(noiseArray(10, 7)));
+    expectGradient(
+      [x],
+      ([x]) => [refBackend.ops.gumbelTopKRelaxed(x!, 2, { noise, relaxation: 'exactK', temperature: 0.7 })],
+      ([given], [dy]) => {
+        using tape = new Tape(refBackend);
+        const logits = tape.parameter(given!);
+        const options = { noise: tape.constant(noise), relaxation: 'exactK', temperature: 0.7 } as const;
+        const out = tape.ops.gumbelTopKRelaxed(logits, 2, options);
+        return tape.pullback(out, [logits], dy!);
+      },
+    );
+  });
+
   test('gives zeros for a parameter that is not used, and refuses a loss that is no scalar', () => {
     using tape = new Tape(refBackend);
     const a = tape.parameter(x);

@@ -19,7 +19,13 @@ describe('the table of words', () => {
   test('any text is read back as it was', () => {
     fc.assert(
       fc.property(
-        fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('the red cat', ' the\tred\r\ncat sat!!')),
+        fc.oneof(
+          fc.string({ unit: 'binary' }),
+          fc.constantFrom('the red cat', ' the\tred\r\ncat sat!!', ' 词\u0301 ก\u0e31 \u0e31\u0301 々ー'),
+          fc
+            .array(fc.constantFrom('词', ' ', 'ก', '\u0e31', '\u0301', 'a', '_', '!', '\n', 'カ'))
+            .map((v) => v.join('')),
+        ),
         (text) => {
           const whole = text.toWellFormed();
           expect(table.decode(table.encode(whole))).toBe(whole);
@@ -33,6 +39,20 @@ describe('the table of words', () => {
     const shown = [...table.encode('the red cat sat zo')].map((id) => table.show(id));
     expect(shown).toEqual(['the red cat sat', '<0x20>', '<0x7a>', '<0x6f>']);
     expect(Math.max(...table.toJSON().map((w) => w.trim().split(/\s+/).length))).toBeLessThanOrEqual(5);
+  });
+
+  test('where words are not written apart, they are found as phrases', () => {
+    const text = '动态词表很好,词表很大。我们训练词表,动态词表有用。ภาษาไทยภาษาดี';
+    const own = WordTable.build([text], { leastPhrase: 2 });
+    expect(own.toJSON()).toEqual(expect.arrayContaining(['词表', '动态词表', 'ภาษา']));
+    const shown = [...own.encode('词表,动态词表')].map((id) => own.show(id));
+    expect(shown).toEqual(['词表', ',', '动态词表']);
+    expect(own.decode(own.encode(text))).toBe(text);
+    expect(own.with(['下一个词']).encode('下一个词').length).toBe(1);
+    expect(() => own.with(['一二三四五六'])).toThrow('has 6 parts');
+    // Accents that are written as marks belong to their word.
+    const marks = WordTable.build(['a cafe\u0301 cafe\u0301']);
+    expect([...marks.encode(' cafe\u0301')].length).toBe(1);
   });
 
   test('what is to be left out is not in the table, and read in its pieces', () => {
@@ -138,7 +158,10 @@ describe('the commands, on the reference', () => {
       const rising = curve.map((c: { dynamic: number }) => c.dynamic);
       expect([...rising].sort((a, b) => a - b)).toEqual(rising);
     }
-    expect(readFileSync(at('demo/report.html'), 'utf8')).toContain('<svg');
+    const report = readFileSync(at('demo/report.html'), 'utf8');
+    expect(report).toContain('<svg');
+    // Each word of the sample is shown with its score.
+    expect(report.match(/<sub>-?\d+\.\d<\/sub>/g)).toHaveLength(figures.sentence.words.length);
     const drawn = await inProcess(
       ['sample', '--model', 'demo', '--text', 'the red cat', '--twin', 'ref', '--json'],
       path,

@@ -12,6 +12,7 @@ import {
   logProbability,
   logProbabilityGradient,
   reinforce,
+  unorderedSet,
   withoutReplacement,
 } from '../src/models/subVocab/plackettLuce.ts';
 import { ignored, segmentsOf } from '../src/models/subVocab/segments.ts';
@@ -77,6 +78,12 @@ describe('which tokens belong to which [SUBVOCAB]', () => {
     );
   });
 });
+
+/** All orders of a set. */
+function orders(set: readonly number[]): number[][] {
+  if (set.length === 0) return [[]];
+  return set.flatMap((first) => orders(set.filter((i) => i !== first)).map((rest) => [first, ...rest]));
+}
 
 describe('the law of Plackett and Luce', () => {
   const phi = [1, 0.2, -0.5, 0.7];
@@ -173,6 +180,40 @@ describe('the law of Plackett and Luce', () => {
     }
   });
 
+  test('the estimate from an unordered set is unbiased exactly, with and without its baseline', () => {
+    const f = [0.5, -1, 2, 0.3, 0.9];
+    for (const scores of [
+      [1, 0.2, -0.5, 0.7, -3],
+      [12, 0.2, -0.5, 0.7, 9],
+    ]) {
+      const z = scores.reduce((s, v) => s + Math.exp(v), 0);
+      const p = scores.map((v) => Math.exp(v) / z);
+      const mean = p.reduce((s, v, i) => s + v * f[i]!, 0);
+      for (let k = 1; k <= 5; k++) {
+        const sets = Array.from({ length: 32 }, (_, bits) =>
+          [0, 1, 2, 3, 4].filter((i) => (bits >> i) & 1),
+        ).filter((set) => set.length === k);
+        for (const baseline of [true, false]) {
+          const sum = new Float64Array(5);
+          let all = 0;
+          for (const set of sets) {
+            const chance = orders(set).reduce((s, own) => s + Math.exp(logProbability(scores, own)), 0);
+            all += chance;
+            const g = unorderedSet(
+              scores,
+              set,
+              set.map((i) => f[i]!),
+              baseline,
+            );
+            for (let i = 0; i < 5; i++) sum[i]! += chance * g[i]!;
+          }
+          expect(all).toBeCloseTo(1, 12);
+          for (let i = 0; i < 5; i++) expect(sum[i]).toBeCloseTo(p[i]! * (f[i]! - mean), 10);
+        }
+      }
+    }
+  });
+
   test('bias and variance of the estimators on a small exact case, as docs/subVocab.md tells them', () => {
     // E f over samples of 2 out of 5; f is the square of a sum, so its gradient by each gate is known.
     const [n, k, draws] = [5, 2, 3000];
@@ -237,6 +278,33 @@ describe('the law of Plackett and Luce', () => {
     };
     const size = Math.hypot(...exact);
     console.log(`bias and variance, exact gradient of length ${size.toFixed(2)}:`, found);
+    // The other question: the mean of a cost of single words under the softmax.
+    const weight = logits.reduce((sum, v) => sum + Math.exp(v), 0);
+    const p = logits.map((v) => Math.exp(v) / weight);
+    const mean = p.reduce((sum, v, i) => sum + v * c[i]! ** 2, 0);
+    p.forEach((v, i) => {
+      exact[i] = v * (c[i]! ** 2 - mean);
+    });
+    const { logInclusion } = gumbelTopK(rows, k, { noise: wide });
+    const cost = (m: number): number[] => sampleOf(m).map((i) => c[i]! ** 2);
+    const byInclusion = (centred: boolean) => (m: number) =>
+      withoutReplacement(
+        logits,
+        sampleOf(m),
+        logInclusion.data.subarray(m * k, (m + 1) * k),
+        cost(m),
+        centred,
+      );
+    const single = {
+      centred: measure(byInclusion(true)),
+      notCentred: measure(byInclusion(false)),
+      set: measure((m) => unorderedSet(logits, sampleOf(m), cost(m), false)),
+      setWithBaseline: measure((m) => unorderedSet(logits, sampleOf(m), cost(m))),
+    };
+    console.log(`single words, exact gradient of length ${Math.hypot(...exact).toFixed(2)}:`, single);
+    for (const name of ['notCentred', 'set', 'setWithBaseline'] as const)
+      expect(single[name].bias).toBeLessThan(4 * Math.sqrt(single[name].variance / draws));
+    expect(single.set.variance).toBeLessThan(single.notCentred.variance);
     for (const name of ['reinforce2', 'reinforce4'] as const)
       expect(found[name].bias).toBeLessThan(4 * Math.sqrt((4 * found[name].variance) / draws));
     for (const name of ['thresholdExp', 'exactK'] as const) {
@@ -314,7 +382,7 @@ describe('the model', () => {
     expect([none.count, none.recall]).toEqual([2, 1]);
   });
 
-  test.each(['straightThrough', 'reinforce', 'withoutReplacement', 'none'] as const)(
+  test.each(['straightThrough', 'reinforce', 'withoutReplacement', 'unorderedSet', 'none'] as const)(
     '%s: the sampler learns',
     async (estimator) => {
       using model = await modelOn(refBackend, 2);
@@ -338,6 +406,38 @@ describe('the model', () => {
       expect(mean(recalls.slice(-10))).toBeGreaterThan(mean(recalls.slice(0, 10)) + 0.1);
     },
   );
+
+  test.each(['nll', 'soft', 'hinge'] as const)('the inclusion loss %s is learned', async (inclusion) => {
+    using model = await modelOn(refBackend, 2);
+    using trainer = new SubVocabTrainer(model, {
+      key: key(1),
+      lr: 0.02,
+      estimator: 'none',
+      inclusion,
+      inclusionWeight: 0.5,
+    });
+    const losses: number[] = [];
+    for (let i = 0; i < 50; i++) losses.push((await trainer.train(rows(8, i))).inclusion);
+    const mean = (v: number[]): number => v.reduce((a, b) => a + b, 0) / v.length;
+    expect(mean(losses.slice(-10))).toBeLessThan(0.9 * mean(losses.slice(0, 10)));
+  });
+
+  test('bad settings of training are refused', async () => {
+    using model = await modelOn(refBackend);
+    const made =
+      (more: object): (() => unknown) =>
+      () =>
+        new SubVocabTrainer(model, { key: key(1), ...more });
+    expect(made({ estimator: 'reinforced' })).toThrow(
+      'estimator is "reinforced"; it must be one of straightThrough',
+    );
+    expect(made({ inclusion: 'none' })).toThrow('inclusion is "none"; it must be one of nll');
+    expect(made({ refreshEvery: 0 })).toThrow('refreshEvery is 0');
+    expect(made({ samplerWeight: Number.NaN })).toThrow('samplerWeight is NaN');
+    const curriculum = { from: 8, to: 4, steps: 2 };
+    expect(() => new Curriculum({ ...curriculum, gamma: -1 })).toThrow('gamma is -1');
+    expect(() => new Curriculum({ ...curriculum, gate: Number.NaN })).toThrow('gate is NaN');
+  });
 
   test('a stale index is measured, and a fresh one finds what exact search finds', async () => {
     const narrow = subVocabConfig({ ...config, candidates: 8 });

@@ -27,6 +27,11 @@ export class Var<T extends AnyTensor> implements AnyTensor {
   [Symbol.dispose](): void {}
 }
 
+/** Operators whose backward bears another name, and what it calls the gradient of their output. */
+const elsewhere: Readonly<Record<string, { readonly backward: string; readonly gradient: string }>> = {
+  gumbelTopKRelaxed: { backward: 'gumbelTopKBackward', gradient: 'dKHot' },
+};
+
 /** One recorded call. */
 interface Node<T extends AnyTensor> {
   readonly contract: Contract;
@@ -112,7 +117,8 @@ export class Tape<T extends AnyTensor> implements Disposable {
   /** The operator that runs, owns its results and remembers the call. */
   #recorder(contract: Contract): Operator {
     const run = (this.#backend.ops as unknown as Record<string, Operator>)[contract.name];
-    const backward = contracts.find((c) => c.name === `${contract.name}Backward`);
+    const name = elsewhere[contract.name]?.backward ?? `${contract.name}Backward`;
+    const backward = contracts.find((c) => c.name === name);
     return (...args) => {
       if (run === undefined) throw new ArgumentError('tape', `this backend has no operator ${contract.name}`);
       const { tensors, options } = this.#named(contract, args);
@@ -167,7 +173,9 @@ export class Tape<T extends AnyTensor> implements Disposable {
     const passed: Record<string, unknown> = {};
     const temporary: T[] = [];
     for (const field of backward.inputs) {
-      const output = Object.keys(made).find((name) => isGradientOf(field.name, name));
+      const output = Object.keys(made).find(
+        (name) => isGradientOf(field.name, name) || elsewhere[contract.name]?.gradient === field.name,
+      );
       if (output !== undefined) {
         const gradient = gradients.get(made[output]!);
         if (gradient !== undefined) given[field.name] = gradient;

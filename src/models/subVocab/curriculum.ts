@@ -1,3 +1,4 @@
+import { ArgumentError } from '../../core/errors.ts';
 import { requireInteger } from '../../core/tensor.ts';
 
 export interface CurriculumOptions {
@@ -26,6 +27,11 @@ export class Curriculum {
     requireInteger('curriculum', 'to', options.to, 1, Number.MAX_SAFE_INTEGER);
     requireInteger('curriculum', 'from', options.from, options.to, Number.MAX_SAFE_INTEGER);
     requireInteger('curriculum', 'steps', options.steps, 1, Number.MAX_SAFE_INTEGER);
+    const { gamma = 1, gate } = options;
+    if (!(gamma > 0 && gamma < Infinity))
+      throw new ArgumentError('curriculum', `gamma is ${gamma}; it must be a number above 0`);
+    if (gate !== undefined && !(gate >= 0 && gate <= 1))
+      throw new ArgumentError('curriculum', `gate is ${gate}; it must be a recall from 0 to 1`);
     this.options = options;
   }
 

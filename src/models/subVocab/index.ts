@@ -18,6 +18,7 @@ export * from './plackettLuce.ts';
 export * from './segments.ts';
 export {
   type Estimator,
+  estimators,
   type StepReport,
   SubVocabTrainer,
   type SubVocabTrainerOptions,

@@ -2,13 +2,13 @@ import { Tape, type Var } from '../../core/autograd.ts';
 import { ArgumentError } from '../../core/errors.ts';
 import { foldIn, type Key } from '../../core/key.ts';
 import type { Relaxation } from '../../core/ops/gumbelTopK.ts';
-import type { InclusionForm } from '../../core/ops/inclusionLoss.ts';
+import { type InclusionForm, inclusionForms } from '../../core/ops/inclusionLoss.ts';
 import { type AnyTensor, type Tensor, tensor } from '../../core/tensor.ts';
 import { headOf, samOutFeatures } from '../samOut/model.ts';
 import { DivergedError } from '../samOut/trainer.ts';
 import type { Curriculum } from './curriculum.ts';
 import { listSubVocab, mapSubVocab, queriesOf, type SubVocab, type SubVocabParameters } from './model.ts';
-import { reinforce, withoutReplacement } from './plackettLuce.ts';
+import { reinforce, unorderedSet, withoutReplacement } from './plackettLuce.ts';
 import { ignored, type Segments, segmentsOf } from './segments.ts';
 
 /**
@@ -16,9 +16,18 @@ import { ignored, type Segments, segmentsOf } from './segments.ts';
  * `straightThrough`: the gradient of each word's gate, from the loss within what was drawn, through a relaxation of the top-k;
  * `reinforce`: the score function of whole samples, with the share of targets they miss, and a leave-one-out baseline;
  * `withoutReplacement`: the probability of the targets, from one sample by its inclusion weights;
+ * `unorderedSet`: the same, whatever the order in which the sample was drawn: less variance, and 200 exponentials per word on the host;
  * `none`: from the inclusion loss alone.
  */
-export type Estimator = 'straightThrough' | 'reinforce' | 'withoutReplacement' | 'none';
+export type Estimator = 'straightThrough' | 'reinforce' | 'withoutReplacement' | 'unorderedSet' | 'none';
+
+export const estimators: readonly Estimator[] = [
+  'straightThrough',
+  'reinforce',
+  'withoutReplacement',
+  'unorderedSet',
+  'none',
+];
 
 export interface SubVocabTrainerOptions {
   /** @defaultValue 0.001 */
@@ -27,9 +36,9 @@ export interface SubVocabTrainerOptions {
   readonly maxNorm?: number;
   /** @defaultValue 'straightThrough' */
   readonly estimator?: Estimator;
-  /** straightThrough. @defaultValue 'thresholdExp' */
+  /** straightThrough, and the inclusion loss 'soft'. @defaultValue 'thresholdExp' */
   readonly relaxation?: Relaxation;
-  /** straightThrough. @defaultValue 1 */
+  /** The same. @defaultValue 1 */
   readonly temperature?: number;
   /** reinforce: samples per [SUBVOCAB], at least 2. @defaultValue 4 */
   readonly samples?: number;
@@ -38,7 +47,7 @@ export interface SubVocabTrainerOptions {
   /** Share of the inclusion loss in the whole: (1 - w) cross entropy + w inclusion. @defaultValue 0.2 */
   readonly inclusionWeight?: number;
   /** @defaultValue 'nll' */
-  readonly inclusion?: Exclude<InclusionForm, 'soft'>;
+  readonly inclusion?: InclusionForm;
   /** Put missing targets among the candidates, so that the sampler can learn them; recall counts without. @defaultValue true */
   readonly inject?: boolean;
   /** The size of the sub-vocabularies while training. Absent: k of the model */
@@ -96,7 +105,21 @@ export class SubVocabTrainer<T extends AnyTensor> implements Disposable {
   #v: T[];
 
   constructor(model: SubVocab<T>, options: SubVocabTrainerOptions) {
-    const { samples = 4, inclusionWeight = 0.2 } = options;
+    const { samples = 4, inclusionWeight = 0.2, estimator = 'straightThrough', inclusion = 'nll' } = options;
+    const { refreshEvery = 10, samplerWeight = 1 } = options;
+    for (const [name, value, may] of [
+      ['estimator', estimator, estimators],
+      ['inclusion', inclusion, inclusionForms],
+    ] as const)
+      if (!(may as readonly string[]).includes(value))
+        throw new ArgumentError(
+          'subVocab',
+          `${name} is ${JSON.stringify(value)}; it must be one of ${may.join(', ')}`,
+        );
+    if (!(Number.isSafeInteger(refreshEvery) && refreshEvery >= 1))
+      throw new ArgumentError('subVocab', `refreshEvery is ${refreshEvery}; it must be an integer from 1 on`);
+    if (!Number.isFinite(samplerWeight))
+      throw new ArgumentError('subVocab', `samplerWeight is ${samplerWeight}; it must be a finite number`);
     if (!(inclusionWeight >= 0 && inclusionWeight < 1))
       throw new ArgumentError('subVocab', `inclusionWeight is ${inclusionWeight}; it must be in [0, 1)`);
     if (!(Number.isInteger(samples) && samples >= 2))
@@ -229,10 +252,13 @@ export class SubVocabTrainer<T extends AnyTensor> implements Disposable {
     // One row of scores per token: those of its sub-vocabulary.
     const owners = Int32Array.from(places, (place, i) => (place < 0 ? -1 : Math.floor(i / longest)));
     const perToken = bring(tensor([places.length], owners));
-    const form = this.options.inclusion ?? 'nll';
+    const { inclusion: form = 'nll', relaxation = 'thresholdExp', temperature = 1 } = this.options;
     const perturbed = form === 'hinge' ? undefined : ops.add(phi, tape.constant(noise));
+    // soft: of the relaxed selection at the same noise.
+    const relaxed = (): Var<T> =>
+      ops.gumbelTopKRelaxed(phi, k, { noise: tape.constant(noise), relaxation, temperature });
     const { loss: inclusion } = ops.inclusionLoss(
-      ops.gatherRows(phi, perToken),
+      ops.gatherRows(form === 'soft' ? relaxed() : phi, perToken),
       bring(tensor([places.length], places)),
       k,
       { form, ...(perturbed === undefined ? {} : { perturbed: ops.gatherRows(perturbed, perToken) }) },
@@ -341,9 +367,12 @@ export class SubVocabTrainer<T extends AnyTensor> implements Disposable {
         g = reinforce(own, sets, missed);
       } else {
         const sample = sampleOf(drawn.indices);
-        const weight = (i: number): number => -targets.filter((t) => t === i).length / targets.length;
+        const weights = sample.map((i) => -targets.filter((t) => t === i).length / targets.length);
         const inclusion = drawn.logInclusion.data.subarray(r * k, (r + 1) * k);
-        g = withoutReplacement(own, sample, inclusion, sample.map(weight));
+        g =
+          estimator === 'unorderedSet'
+            ? unorderedSet(own, sample, weights)
+            : withoutReplacement(own, sample, inclusion, weights);
       }
       for (let i = 0; i < c; i++) out[r * c + i] = (samplerWeight * g[i]!) / rows;
     }
