@@ -229,7 +229,7 @@ describe('the commands, on the reference', () => {
     [['demo', 'text', 'cats.txt', '--out', 'demo'], 'demo holds a model already; choose another folder'],
     [
       ['demo', 'text', 'cats.txt', '--out', 'cats.txt/x', '--k', '12', '--steps', '1', ...model],
-      'cats.txt is not a folder',
+      'cannot write cats.txt/x: a part of the path is not a folder',
     ],
     [['sample', '--model', 'nowhere', '--text', 'a'], 'nowhere'],
     [
