@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -148,6 +149,13 @@ describe('a folder', () => {
     await expect(writeAnnFolder(join(folder, 'file'), made[1]!)).rejects.toThrow('is not a folder');
     await expect(writeAnnFolder(join(folder, 'no/where'), made[1]!)).rejects.toThrow('does not exist');
     expect(readdirSync(folder).filter((name) => name.includes('tmp'))).toEqual([]);
+    // Killed between its two renames: the old index is told of.
+    const aside = join(folder, '.twice-0123456789ab.tmp.old');
+    renameSync(path, aside);
+    expect(() => readAnnFolder(path)).toThrow(
+      `there is no ${path}, but ${aside}, which was there when a build`,
+    );
+    renameSync(aside, path);
   });
 
   test('is guarded byte by byte', async () => {

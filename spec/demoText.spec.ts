@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Cost, fitEscape, natsWithEscape } from '../src/models/subVocab/evaluate.ts';
@@ -19,7 +19,13 @@ describe('the table of words', () => {
   test('any text is read back as it was', () => {
     fc.assert(
       fc.property(
-        fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('the red cat', ' the\tred\r\ncat sat!!')),
+        fc.oneof(
+          fc.string({ unit: 'binary' }),
+          fc.constantFrom('the red cat', ' the\tred\r\ncat sat!!', ' 词\u0301 ก\u0e31 \u0e31\u0301 々ー'),
+          fc
+            .array(fc.constantFrom('词', ' ', 'ก', '\u0e31', '\u0301', 'a', '_', '!', '\n', 'カ'))
+            .map((v) => v.join('')),
+        ),
         (text) => {
           const whole = text.toWellFormed();
           expect(table.decode(table.encode(whole))).toBe(whole);
@@ -33,6 +39,20 @@ describe('the table of words', () => {
     const shown = [...table.encode('the red cat sat zo')].map((id) => table.show(id));
     expect(shown).toEqual(['the red cat sat', '<0x20>', '<0x7a>', '<0x6f>']);
     expect(Math.max(...table.toJSON().map((w) => w.trim().split(/\s+/).length))).toBeLessThanOrEqual(5);
+  });
+
+  test('where words are not written apart, they are found as phrases', () => {
+    const text = '动态词表很好,词表很大。我们训练词表,动态词表有用。ภาษาไทยภาษาดี';
+    const own = WordTable.build([text], { leastPhrase: 2 });
+    expect(own.toJSON()).toEqual(expect.arrayContaining(['词表', '动态词表', 'ภาษา']));
+    const shown = [...own.encode('词表,动态词表')].map((id) => own.show(id));
+    expect(shown).toEqual(['词表', ',', '动态词表']);
+    expect(own.decode(own.encode(text))).toBe(text);
+    expect(own.with(['下一个词']).encode('下一个词').length).toBe(1);
+    expect(() => own.with(['一二三四五六'])).toThrow('has 6 parts');
+    // Accents that are written as marks belong to their word.
+    const marks = WordTable.build(['a cafe\u0301 cafe\u0301']);
+    expect([...marks.encode(' cafe\u0301')].length).toBe(1);
   });
 
   test('what is to be left out is not in the table, and read in its pieces', () => {
@@ -138,7 +158,10 @@ describe('the commands, on the reference', () => {
       const rising = curve.map((c: { dynamic: number }) => c.dynamic);
       expect([...rising].sort((a, b) => a - b)).toEqual(rising);
     }
-    expect(readFileSync(at('demo/report.html'), 'utf8')).toContain('<svg');
+    const report = readFileSync(at('demo/report.html'), 'utf8');
+    expect(report).toContain('<svg');
+    // Each word of the sample is shown with its score.
+    expect(report.match(/<sub>-?\d+\.\d<\/sub>/g)).toHaveLength(figures.sentence.words.length);
     const drawn = await inProcess(
       ['sample', '--model', 'demo', '--text', 'the red cat', '--twin', 'ref', '--json'],
       path,
@@ -188,11 +211,26 @@ describe('the commands, on the reference', () => {
     expect(drawn.stdout.trim().split('\n')).toHaveLength(12);
   });
 
+  test('a model with the words of another one is refused', async () => {
+    const call = ['sample', '--model', 'swapped', '--text', 'the', '--twin', 'ref', '--k', '3'];
+    cpSync(at('demo'), at('swapped'), { recursive: true });
+    expect((await inProcess(call, path)).code).toBe(0);
+    const words = at('swapped/words.json');
+    writeFileSync(words, JSON.stringify(JSON.parse(readFileSync(words, 'utf8')).reverse()));
+    const { code, stderr } = await inProcess(call, path);
+    expect(code).toBe(2);
+    expect(stderr).toContain('words.json has another SHA-256; it is damaged, or of another model');
+  });
+
   test.each([
     [['demo', 'text', 'none.txt', '--out', 'x'], 'none.txt'],
     [['demo', 'text', 'short.txt', '--out', 'x', '--k', '2'], 'the texts are too short: a part of them has'],
     [['demo', 'text', 'cats.txt', '--out', 'x', '--k', '100000'], '--k is 100000, but the text has'],
     [['demo', 'text', 'cats.txt', '--out', 'demo'], 'demo holds a model already; choose another folder'],
+    [
+      ['demo', 'text', 'cats.txt', '--out', 'cats.txt/x', '--k', '12', '--steps', '1', ...model],
+      'cannot write cats.txt/x: a part of the path is not a folder',
+    ],
     [['sample', '--model', 'nowhere', '--text', 'a'], 'nowhere'],
     [
       ['sample', '--model', 'demo', '--text', 'a', '--k', '9999', '--twin', 'ref'],

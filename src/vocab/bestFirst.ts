@@ -46,17 +46,21 @@ export function bestFirstSearch(
     const bounds = boundsOf(balls, query, lists);
     const order = Int32Array.from(bounds, (_, list) => list).sort((a, b) => bounds[b]! - bounds[a]! || a - b);
     let best: Candidate[] = [];
+    let least = Number.NEGATIVE_INFINITY;
     for (const list of order) {
       if (best.length === wanted && (wanted === 0 || bounds[list]! < best.at(-1)!.score)) break;
       for (let at = offsets[list]!; at < offsets[list + 1]!; at++) {
         let score = 0;
         for (let j = 0; j < d; j++) score += query[j]! * index.vectors.data[at * d + j]!;
-        best.push({ id: index.ids.data[index.order.data[at]!]!, score: Math.fround(score) });
+        score = Math.fround(score);
+        // What is below the k-th so far stays out; it is sorted in below.
+        if (score >= least) best.push({ id: index.ids.data[index.order.data[at]!]!, score });
       }
       scanned += offsets[list + 1]! - offsets[list]!;
       listsProbed++;
       best.sort((a, b) => b.score - a.score || a.id - b.id);
       best = best.slice(0, wanted);
+      if (best.length === wanted) least = best.at(-1)?.score ?? Number.POSITIVE_INFINITY;
     }
     ids.set(
       best.map((c) => c.id),

@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ArgumentError } from '../../core/errors.ts';
-import { writeFiles } from '../../core/formats/files.ts';
+import { makeFolder, writeFiles } from '../../core/formats/files.ts';
 import { subVocabConfig } from '../../models/subVocab/config.ts';
 import { SubVocab } from '../../models/subVocab/model.ts';
 import { specialIds } from '../../models/subVocab/wordTable.ts';
@@ -66,7 +66,7 @@ async function untilSignal(
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
   // The folder is there when a signal is listened to.
-  mkdirSync(options.out, { recursive: true });
+  makeFolder(command, options.out);
   const line = progress();
   try {
     return await run({

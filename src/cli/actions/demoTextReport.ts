@@ -100,7 +100,7 @@ export async function demoSections(figures: DemoFigures): Promise<string> {
   const largest = sentence.words[0]?.score ?? 0;
   const cloud = sentence.words.map(({ text, score }) => {
     const scale = 0.75 + 0.75 * Math.exp((score - largest) / 2);
-    return `<span style="font-size:${scale.toFixed(2)}rem" title="${score.toFixed(2)}">${escapeHtml(JSON.stringify(text))}</span>`;
+    return `<span style="font-size:${scale.toFixed(2)}rem" title="${score.toFixed(2)}">${escapeHtml(JSON.stringify(text))}<sub>${score.toFixed(1)}</sub></span>`;
   });
   const following = sentence.following?.map(({ text, drawn }) =>
     drawn ? `<b>${escapeHtml(text)}</b>` : `<s>${escapeHtml(text)}</s>`,
@@ -116,7 +116,7 @@ of the probability, as large as what they miss on other held-out text, to all wo
 on that text, to those of its words that the text before has said.</p>
 ${coverage}
 <h2>A sample</h2>
-<p>After <i>${escapeHtml(sentence.context)}</i> the sampler draws, best first:</p>
+<p>After <i>${escapeHtml(sentence.context)}</i> the sampler draws, best first, with their scores:</p>
 <p class="cloud">${cloud.join(' ')}</p>
 ${following === undefined ? '' : `<p>What follows there, drawn in bold, missed struck out: ${following.join(' ')}</p>`}
 <h2>Training</h2>
@@ -139,7 +139,7 @@ export function tellDemo({ splits, k, sentence }: DemoFigures): string {
     `after ${JSON.stringify(sentence.context)}:`,
     sentence.words
       .slice(0, 24)
-      .map(({ text }) => JSON.stringify(text))
-      .join(' '),
+      .map(({ text, score }) => `${JSON.stringify(text)} ${score.toFixed(1)}`)
+      .join('  '),
   ].join('\n');
 }

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type { Backend } from '../../core/backend.ts';
 import { ArgumentError, FileError } from '../../core/errors.ts';
-import { writeFiles } from '../../core/formats/files.ts';
+import { makeFolder, writeFiles } from '../../core/formats/files.ts';
 import { foldIn, key } from '../../core/key.ts';
 import type { AnyTensor, Tensor } from '../../core/tensor.ts';
 import type { Tokenizer } from '../../core/tokenizers/tokenizer.ts';
@@ -102,7 +102,7 @@ export async function train(options: TrainCommandOptions): Promise<void> {
   const { width, layers, heads, tied = false, cap = null, mixHeads = false, dropout } = options;
   const chosen = { width, layers, heads, tied, cap, mixHeads, dropout };
   const config = before?.config ?? samOutConfig({ vocabulary, paddingIndex, ...chosen });
-  mkdirSync(options.out, { recursive: true });
+  makeFolder(command, options.out);
   if (before === undefined && existsSync(join(options.out, 'checkpoint.safetensors'))) {
     throw new ArgumentError(
       command,

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FileError, FormatError } from '../../core/errors.ts';
@@ -24,17 +25,19 @@ export function subVocabFiles(folder: string, { config, parameters, table }: Sto
     ...Object.entries(toStateDict(parameters.samOut)),
     ['query.weight', parameters.query] as const,
   ];
+  const words = JSON.stringify(table);
   const metadata: [string, string][] = [
     ['format', format],
     ['config', JSON.stringify(config)],
     ['words', String(table.size)],
+    ['wordsSha256', sha256(words)],
   ];
   return [
     {
       path: join(folder, 'model.safetensors'),
       chunks: safetensorsChunks(dict as [string, Tensor][], metadata),
     },
-    { path: join(folder, 'words.json'), chunks: [JSON.stringify(table)] },
+    { path: join(folder, 'words.json'), chunks: [words] },
   ];
 }
 
@@ -62,9 +65,11 @@ export function readSubVocab(command: string, folder: string): StoredSubVocab {
   const { 'query.weight': query, ...rest } = Object.fromEntries(tensors);
   if (query === undefined) throw fail('the tensor query.weight is missing');
   requireShape(command, 'query.weight', query, [config.samOut.width, config.samOut.width]);
+  let text: string;
   let words: unknown;
   try {
-    words = JSON.parse(readFileSync(join(folder, 'words.json'), 'utf8'));
+    text = readFileSync(join(folder, 'words.json'), 'utf8');
+    words = JSON.parse(text);
   } catch (error) {
     throw new FileError(command, `cannot read ${join(folder, 'words.json')}: ${(error as Error).message}`);
   }
@@ -74,5 +79,13 @@ export function readSubVocab(command: string, folder: string): StoredSubVocab {
       `it has ${config.samOut.vocabulary} words, but words.json has ${table.size}; they belong together`,
     );
   }
+  // Models of before it was written have none.
+  const sum = metadata.get('wordsSha256');
+  if (sum !== undefined && sum !== sha256(text))
+    throw fail('words.json has another SHA-256; it is damaged, or of another model');
   return { config, parameters: { samOut: fromStateDict(config.samOut, rest), query }, table };
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }

@@ -1,6 +1,5 @@
-import { mkdirSync } from 'node:fs';
 import { ArgumentError } from '../../core/errors.ts';
-import { writeFiles } from '../../core/formats/files.ts';
+import { makeFolder, writeFiles } from '../../core/formats/files.ts';
 import { addWords, wordSource } from '../../models/zett/addWords.ts';
 import type { Method } from '../../models/zett/transfer.ts';
 import { sourceVocabulary } from '../../models/zett/vocabulary.ts';
@@ -37,7 +36,7 @@ export async function addToModel(
     method === 'hypernet' ? hypernetFor(command, options.hypernet!, body, extra, options.language) : {};
   await withBackend(command, options, async (backend) => {
     const made = await addWords(backend, model, fresh, { method, seed: options.seed, ...hypernet });
-    mkdirSync(options.out, { recursive: true });
+    makeFolder(command, options.out);
     await writeFiles(command, subVocabFiles(options.out, made));
   });
   say(

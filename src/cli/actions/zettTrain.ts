@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { basename, extname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type { Backend } from '../../core/backend.ts';
 import { ArgumentError } from '../../core/errors.ts';
-import { writeFiles } from '../../core/formats/files.ts';
+import { makeFolder, writeFiles } from '../../core/formats/files.ts';
 import { foldIn, type Key, key } from '../../core/key.ts';
 import { type AnyTensor, tensor } from '../../core/tensor.ts';
 import { wordSource } from '../../models/zett/addWords.ts';
@@ -132,7 +132,7 @@ export async function train(options: ZettTrainOptions): Promise<void> {
       languages: options.languages ? names.length : 0,
       ...(options.hidden === undefined ? {} : { hidden: options.hidden }),
     });
-  mkdirSync(options.out, { recursive: true });
+  makeFolder(command, options.out);
   await withBackend(command, options, async (backend) => {
     const parameters = before?.parameters ?? (await initialHypernet(backend, config, key(run.seed)));
     const frozen = before?.frozen ?? (await scaling(backend, config, parameters, body, source, run.seed));

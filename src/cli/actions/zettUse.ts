@@ -1,7 +1,6 @@
-import { mkdirSync } from 'node:fs';
 import type { Backend } from '../../core/backend.ts';
 import { ArgumentError } from '../../core/errors.ts';
-import { writeFiles } from '../../core/formats/files.ts';
+import { makeFolder, writeFiles } from '../../core/formats/files.ts';
 import type { AnyTensor } from '../../core/tensor.ts';
 import type { Tokenizer } from '../../core/tokenizers/tokenizer.ts';
 import { sequenceNats } from '../../models/samOut/evaluate.ts';
@@ -113,7 +112,7 @@ export async function transferModel(
     let made = await transfer(backend, body, source, target, method, { ...hypernet, ...text, seed });
     if (shots !== undefined)
       made = await continueTraining(backend, made, more!, { shots: [shots], seed, ...continued(options) });
-    mkdirSync(options.out, { recursive: true });
+    makeFolder(command, options.out);
     await writeFiles(command, [
       ...tokenizerFiles(options.out, tokenizer),
       modelFile(options.out, { ...made, tokenizer }),

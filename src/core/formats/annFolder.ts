@@ -145,6 +145,14 @@ function readMeta(path: string, needed: boolean): Meta | undefined {
   const file = join(path, 'meta.json');
   const fail = (message: string): FormatError => new FormatError(who, `${file}: ${message}`);
   if (!needed && !fs.existsSync(file)) return undefined;
+  if (!fs.existsSync(path)) {
+    const old = aside(path);
+    if (old !== undefined)
+      throw new FileError(
+        who,
+        `there is no ${path}, but ${old}, which was there when a build was killed; rename it, or build again`,
+      );
+  }
   // A pipe would be waited for.
   if (fs.statSync(file, { throwIfNoEntry: false })?.isFile() === false) throw fail('it is no file');
   using source = openFile(who, file);
@@ -182,6 +190,17 @@ function readMeta(path: string, needed: boolean): Meta | undefined {
     }
   }
   return meta as Meta;
+}
+
+/** The index that stepped aside for another one, of a build that was killed between the two renames. */
+function aside(path: string): string | undefined {
+  const target = resolve(path);
+  const begin = `.${basename(target)}-`;
+  if (!fs.existsSync(dirname(target))) return undefined;
+  const found = fs
+    .readdirSync(dirname(target))
+    .find((name) => name.startsWith(begin) && /^[0-9a-f]{12}\.tmp\.old$/.test(name.slice(begin.length)));
+  return found === undefined ? undefined : join(dirname(target), found);
 }
 
 function fileOf(name: string, stored: 'F32' | 'I32'): string {

@@ -107,6 +107,25 @@ function checkWritable(op: string, path: string): OutputTarget {
   }
 }
 
+/** Make a folder for outputs, and those that it is in. One that is there is taken. @throws FileError */
+export function makeFolder(op: string, path: string): void {
+  if (path === '') throw new ArgumentError(op, 'the path of an output folder is empty');
+  try {
+    const link = fs.lstatSync(path, { throwIfNoEntry: false });
+    if (link?.isSymbolicLink() && !fs.existsSync(path))
+      throw new FileError(op, `cannot write ${path}: it is a link to something that does not exist`);
+    // Node reports a file system that is read-only as a folder that does not exist.
+    let there = resolve(path);
+    while (!fs.existsSync(there)) there = dirname(there);
+    if (!fs.statSync(there).isDirectory())
+      throw new FileError(op, `cannot write ${path}: ${there} is not a folder`);
+    fs.accessSync(there, fs.constants.W_OK);
+    fs.mkdirSync(path, { recursive: true });
+  } catch (error) {
+    throw explain(op, 'write', path, error);
+  }
+}
+
 /**
  * Open a file for reading at any offset. Pipes are read to their end first.
  * @throws FileError when it cannot be opened or read

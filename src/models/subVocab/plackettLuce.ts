@@ -177,7 +177,7 @@ function setRatios(
     return b;
   };
   const [from, to] = [end(top, -700), end(top, Math.log(700 / r) + 1)];
-  const nodes = 400;
+  const nodes = 200;
   const xs = Array.from({ length: nodes + 1 }, (_, i) => from + ((to - from) * i) / nodes);
   const logs = xs.map(log);
   const scale = slow(top);

@@ -16,7 +16,7 @@ import { ignored, type Segments, segmentsOf } from './segments.ts';
  * `straightThrough`: the gradient of each word's gate, from the loss within what was drawn, through a relaxation of the top-k;
  * `reinforce`: the score function of whole samples, with the share of targets they miss, and a leave-one-out baseline;
  * `withoutReplacement`: the probability of the targets, from one sample by its inclusion weights;
- * `unorderedSet`: the same, whatever the order in which the sample was drawn: less variance, and 400 exponentials per word on the host;
+ * `unorderedSet`: the same, whatever the order in which the sample was drawn: less variance, and 200 exponentials per word on the host;
  * `none`: from the inclusion loss alone.
  */
 export type Estimator = 'straightThrough' | 'reinforce' | 'withoutReplacement' | 'unorderedSet' | 'none';

@@ -5,8 +5,12 @@ export const specialIds = { padding: 0, subVocab: 1, count: 2 } as const;
 
 const encoder = new TextEncoder();
 
-/** A word with the space before it, a run of signs, or one space or line end: put together again, they are the text. */
-const unitPattern = / ?[\p{L}\p{N}_]+| ?[^\s\p{L}\p{N}_]+|\s/gu;
+/**
+ * A word with the space before it, a run of signs, or one space or line end: put together again, they are the text. Where words are
+ * not written apart (Chinese, Japanese, Thai and their like), each letter is a word, and words are found as phrases.
+ */
+const unitPattern =
+  / ?[[\p{L}\p{N}\p{M}_]--[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmr}\p{sc=Mymr}]]+| ?[[\p{L}\p{N}]&&[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmr}\p{sc=Mymr}]]\p{M}*| ?[^\s\p{L}\p{N}\p{M}_]+| ?\p{M}+|\s/gv;
 
 /** Most words of a phrase. */
 const longest = 5;
@@ -144,5 +148,5 @@ export class WordTable {
 }
 
 function isWord(unit: string): boolean {
-  return /[\p{L}\p{N}_]$/u.test(unit);
+  return /[\p{L}\p{N}_]\p{M}*$/u.test(unit);
 }
