@@ -16,6 +16,7 @@ import { buildLance, openLance } from '../src/vocab/lanceIndex.ts';
 import { flatIndex, memoryIndex } from '../src/vocab/memoryIndex.ts';
 import { optionalPackage } from '../src/vocab/optionalPackage.ts';
 import { memorySource } from '../src/vocab/rowSource.ts';
+import { engineRows } from '../src/vocab/rowStore.ts';
 import { inProcess } from './support/cli.ts';
 
 // Plan: what LanceDB gives through the interface is bit for bit what a flat table in memory gives: scores, ties, order, counts;
@@ -104,6 +105,17 @@ test("the engine's own scores are within the bound it names, in the same order o
       if (r > 0) expect(before[1] > score || (before[1] === score && before[0] < id)).toBe(true);
     }
   }
+});
+
+test('embeddings come in the order that was asked for', async () => {
+  const ids = Int32Array.from({ length: n }, (_, i) => 3 * i + 1);
+  await using index = await built(words, { ids });
+  const asked = Int32Array.of(4, 1, 4, 3 * n - 2);
+  const rows = [1, 0, 1, n - 1].flatMap((i) => [...words.subarray(i * d, (i + 1) * d)]);
+  expect([...(await engineRows(index).rows(asked))]).toEqual(rows);
+  expect(await index.embeddings(ids)).toEqual(words);
+  expect(await index.embeddings(new Int32Array(0))).toEqual(new Float32Array(0));
+  await expect(index.embeddings(Int32Array.of(1, 2))).rejects.toThrow('there is no word 2');
 });
 
 describe('with lists', () => {

@@ -139,6 +139,15 @@ describe('PostgreSQL in this process', () => {
     for (const k of [0, 1, 30, 400, n, n + 5]) await expectSame(undefined, k);
   });
 
+  test('embeddings come in the order that was asked for, from all shards', async () => {
+    await using index = await openPostgres(shards);
+    const asked = Int32Array.from({ length: n }, (_, i) => n - 1 - i);
+    const rows = [...asked].flatMap((i) => [...words.subarray(i * d, (i + 1) * d)]);
+    expect([...(await index.embeddings(asked))]).toEqual(rows);
+    expect(await index.embeddings(Int32Array.of(5, 5))).toHaveLength(2 * d);
+    await expect(index.embeddings(Int32Array.of(0, n))).rejects.toThrow(`there is no word ${n}`);
+  });
+
   test('scores of other numbers are within the bound it names', async () => {
     const noise = noiseArray(200 * d, 5) as Float32Array;
     await buildPostgres(shards, memorySource('noise', noise, d), { table: 'noise' });

@@ -33,7 +33,7 @@ export { buildLance, type LanceOptions, openLance } from './vocab/lanceIndex.ts'
 export { flatIndex, type MemoryIndex, memoryIndex } from './vocab/memoryIndex.ts';
 export { buildPostgres, openPostgres, type PostgresOptions } from './vocab/postgresIndex.ts';
 export { memorySource, openSource, type RowSource, type SourceSpec } from './vocab/rowSource.ts';
-export { fileRows, memoryRows, type RowStore } from './vocab/rowStore.ts';
+export { engineRows, fileRows, memoryRows, type RowStore } from './vocab/rowStore.ts';
 export { type ShardAnswer, ShardMerge, shardOf } from './vocab/shards.ts';
 export { pgShards, type SqlConnection, type SqlLimits, type SqlShard } from './vocab/sqlShard.ts';
 export {

@@ -19,6 +19,11 @@ export interface EngineIndex extends VocabIndex {
   readonly parts: readonly { readonly name: string; readonly size: number }[];
   /** All words, piece by piece. */
   rows(): AsyncIterable<EngineRows>;
+  /**
+   * The embeddings of some words, f32 [ids.length, dim], in the order of the ids, which may repeat.
+   * @throws ArgumentError for a word that is not there; EngineError
+   */
+  embeddings(ids: Int32Array): Promise<Float32Array>;
 }
 
 /** How a vocabulary is put into an engine. */
@@ -51,6 +56,26 @@ export function checkTable(op: string, table: string): string {
       `the table is ${JSON.stringify(table)}; use up to 40 letters, digits and _, no digit first`,
     );
   return table;
+}
+
+/** Rows in the order in which they were asked for. @throws ArgumentError for a word that did not come */
+export function inAskedOrder(
+  op: string,
+  where: string,
+  asked: Int32Array,
+  found: readonly EngineRows[],
+  d: number,
+): Float32Array {
+  const place = new Map<number, Float32Array>();
+  for (const { ids, vectors } of found)
+    for (const [i, id] of ids.entries()) place.set(id, vectors.subarray(i * d, (i + 1) * d));
+  const out = new Float32Array(asked.length * d);
+  for (const [i, id] of asked.entries()) {
+    const row = place.get(id);
+    if (row === undefined) throw new ArgumentError(op, `${where}: there is no word ${id}`);
+    out.set(row, i * d);
+  }
+  return out;
 }
 
 /** How many words are read from a source, and sent, at a time. */

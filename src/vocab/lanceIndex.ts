@@ -14,6 +14,7 @@ import {
   type EngineBuildReport,
   type EngineIndex,
   type EngineRows,
+  inAskedOrder,
   listsFor,
   pieces,
   probesFor,
@@ -198,6 +199,22 @@ export async function openLance(uri: string, options: LanceOptions = {}): Promis
         yield piece;
       }
       if (seen !== size) throw new EngineError(who, `${where}: ${seen} rows came, ${size} exist`);
+    },
+    async embeddings(ids) {
+      const wanted = [...new Set(ids)];
+      const found: EngineRows[] = [];
+      for (let i = 0; i < wanted.length; i += 8192) {
+        const some = wanted.slice(i, i + 8192);
+        const piece = await guard(() =>
+          table
+            .query()
+            .where(`id IN (${some.join(', ')})`)
+            .select(['id', 'vector'])
+            .toArrow(),
+        );
+        found.push(rowsOf(where, piece, d, true));
+      }
+      return inAskedOrder(who, where, ids, found, d);
     },
     async [Symbol.asyncDispose]() {
       table.close();

@@ -10,6 +10,7 @@ import {
   type EngineBuildReport,
   type EngineIndex,
   type EngineRows,
+  inAskedOrder,
   listsFor,
   pieceOf,
   pieces,
@@ -186,6 +187,29 @@ export async function openPostgres(
             `shard ${shard.connection.name}: ${seen} words, not ${shard.size}; build it again`,
           );
       }
+    },
+    async embeddings(ids) {
+      const parts = open.map((): Set<number> => new Set());
+      for (const id of ids) parts[shardOf(id, open.length)]!.add(id);
+      const found = await together(
+        open.map(async (shard): Promise<EngineRows> => {
+          const own = Int32Array.from(parts[shard.shard]!);
+          if (own.length === 0) return { ids: own, vectors: new Float32Array(0) };
+          const rows = await shard.connection.read(async (connection) => {
+            const answer = await connection.query(
+              `SELECT id, embedding::text FROM ${quoted(table)} WHERE id = ANY($1::int4[])`,
+              [int4Array(own)],
+            );
+            await checkSame(connection, shard, table);
+            return answer.rows;
+          });
+          const vectors = new Float32Array(rows.length * d);
+          for (const [i, [, text]] of rows.entries())
+            vectors.set(JSON.parse(text as string) as number[], i * d);
+          return { ids: Int32Array.from(rows, ([id]) => id as number), vectors };
+        }),
+      );
+      return inAskedOrder(who, `table ${table}`, ids, found, d);
     },
     [Symbol.asyncDispose]: close,
   };

@@ -2,6 +2,7 @@ import { ArgumentError, FormatError } from '../core/errors.ts';
 import { openBin } from '../core/formats/fbin.ts';
 import { openFile } from '../core/formats/files.ts';
 import type { Tensor } from '../core/tensor.ts';
+import type { EngineIndex } from './engineIndex.ts';
 
 /** A table whose rows can be had by their numbers, wherever it lies: memory, a file, or whatever else has these three members. */
 export interface RowStore {
@@ -70,4 +71,9 @@ export function fileRows(path: string): RowStore & Disposable {
     },
     [Symbol.dispose]: () => file[Symbol.dispose](),
   };
+}
+
+/** A table that an engine holds as a vocabulary: one query for the rows that are asked for. The index stays the caller's. */
+export function engineRows(index: EngineIndex): RowStore {
+  return { size: index.size, dim: index.dim, rows: (ids) => index.embeddings(ids) };
 }
