@@ -78,6 +78,21 @@ describe('build and search', () => {
     expect(openBin(readFileSync(join(folder, 'result.fbin')), 'fbin').read().data).toEqual(want.scores.data);
   });
 
+  test.each(['ip', 'l2', 'cosine'] as const)('--exact is the search without lists: %s', async (metric) => {
+    const build = ['build', '--vectors', 'base.fbin', '--out', metric, '--lists', '12', '--metric', metric];
+    expect(await run(...build)).toMatchObject({ code: 0 });
+    const search = ['search', '--index', metric, '--queries', 'query.fbin', '--k', '20', '--out', metric];
+    expect(await run(...search, '--exact')).toMatchObject({ code: 0, err: '' });
+    const want = hierarchicalAnnSearch(hierarchicalAnn(vectors, { flat: true, metric }), queries, 20);
+    const ids = () => openBin(readFileSync(join(folder, `${metric}.ibin`)), 'ibin').read().data;
+    expect(ids()).toEqual(want.ids.data);
+    expect(await run(...search, '--exact', '--unsorted')).toMatchObject({ code: 0 });
+    const rows = Array.from({ length: queries.shape[0]! }, (_, q) =>
+      want.ids.data.slice(20 * q, 20 * q + 20),
+    );
+    expect([...ids()]).toEqual(rows.flatMap((row) => [...row.sort()]));
+  });
+
   test('on the GPU too', async () => {
     expect(
       await run('build', '--vectors', 'base.fbin', '--out', 'gpu', '--flat', '--twin', 'gpu'),
@@ -143,6 +158,7 @@ describe('wrong calls are refused in one line', () => {
     [['build', '--vectors', 'base.fbin', '--out', 'base.fbin'], 'base.fbin exists and is not a folder'],
     [['build', '--vectors', 'base.fbin', '--out', 'none', '--metric', 'dot'], "argument 'dot' is invalid"],
     [[...search, '--k', '2.5'], '--k is "2.5"; it must be an integer'],
+    [[...search, '--k', '3', '--nprobe', '2', '--exact'], '--exact looks wherever it has to'],
     [[...search, '--k', '3', '--nprobe', '6'], 'nprobe is 6; it must be an integer from 1 to 5'],
     [[...search, '--k', '299', '--nprobe', '1', '--on-short', 'error'], 'raise nprobe'],
     [

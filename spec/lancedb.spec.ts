@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -383,6 +383,16 @@ describe('the commands', () => {
     expect(Int32Array.from(ids).sort()).toEqual(Int32Array.from({ length: n }, (_, i) => i));
     for (const [i, id] of ids.entries())
       expect(rows.slice(i * d, (i + 1) * d)).toEqual(words.slice(id * d, (id + 1) * d));
+    // Lance keeps no sums of its data: a changed bit of a word is found all the same.
+    const vector = Buffer.from(words.buffer, words.byteOffset + 20 * d, 4 * d);
+    const data = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((name) => /data.*\.lance$/.test(name))
+      .map((name) => join(folder, name))
+      .find((name) => readFileSync(name).includes(vector))!;
+    const bytes = readFileSync(data);
+    bytes[bytes.indexOf(vector) + 1]! ^= 1;
+    writeFileSync(data, bytes);
+    expect((await run('verify', ...engine)).stderr).toContain('the words are not those that were written');
   });
 
   test.each<[readonly string[], string]>([

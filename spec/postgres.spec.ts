@@ -7,6 +7,7 @@ import { EngineError } from '../src/core/errors.ts';
 import { binChunks, openBin } from '../src/core/formats/fbin.ts';
 import { tensor } from '../src/core/tensor.ts';
 import { noiseArray } from '../src/verify/case.ts';
+import { sumOfWords } from '../src/vocab/engineIndex.ts';
 import { flatIndex } from '../src/vocab/memoryIndex.ts';
 import { buildPostgres, openPostgres } from '../src/vocab/postgresIndex.ts';
 import { memorySource } from '../src/vocab/rowSource.ts';
@@ -307,9 +308,25 @@ describe('PostgreSQL in this process', () => {
     const mine = Array.from({ length: n }, (_, id) => id).filter((id) => shardOf(id, 2) === 0);
     await using index = await openPostgres(shards, { table });
     const all = async () => {
-      for await (const { ids } of index.rows()) expect(ids.length).toBeGreaterThan(0);
+      let sum = 0;
+      for await (const { ids, vectors } of index.rows()) sum = sumOfWords(ids, vectors, sum);
+      return sum;
     };
-    await all();
+    expect(await all()).toBe(index.sum);
+    const flipped = words.slice();
+    flipped[d + 1]! += 2 ** -20;
+    expect(
+      sumOfWords(
+        Int32Array.from({ length: n }, (_, id) => id),
+        words,
+      ),
+    ).toBe(index.sum);
+    expect(
+      sumOfWords(
+        Int32Array.from({ length: n }, (_, id) => id),
+        flipped,
+      ),
+    ).not.toBe(index.sum);
     await shards[1]!.db.exec(`INSERT INTO ${table} VALUES (${mine[0]}, '[9,9,9,9,9,9,9,9]')`);
     await expect(all()).rejects.toThrow(`shard two: the word ${mine[0]} does not belong there`);
     await shards[0]!.db.exec(`UPDATE ${table} SET embedding = '[9,9,9,9,9,9,9,9]' WHERE id = ${mine[0]}`);

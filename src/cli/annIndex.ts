@@ -48,6 +48,10 @@ export function indexCommand(): Command {
       '--recall <x>',
       'instead: as many lists as should hold this share of the best; for an index on disk',
     )
+    .option(
+      '--exact',
+      'instead: the best of all vectors; lists are left out only where none of the best can be',
+    )
     .option('--beam <n>', 'nodes of each upper level to open')
     .option('--unsorted', 'the set alone, by ascending id')
     .addOption(

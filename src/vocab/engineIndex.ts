@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib';
 import { ArgumentError } from '../core/errors.ts';
 import { nprobeOf } from './checkQueries.ts';
 import type { RowSource } from './rowSource.ts';
@@ -17,6 +18,8 @@ export interface EngineIndex extends VocabIndex {
   readonly lists: number;
   /** Where the words are: one table, or a table per shard. */
   readonly parts: readonly { readonly name: string; readonly size: number }[];
+  /** `sumOfWords` over all words as they were built; undefined where an older build did not store it. */
+  readonly sum: number | undefined;
   /** All words, piece by piece. */
   rows(): AsyncIterable<EngineRows>;
   /**
@@ -131,6 +134,19 @@ export function checkBuild(
     onProgress?.('check', first + count, n);
   }
   return { longest: Math.sqrt(longest) };
+}
+
+/** The sum of the CRC-32 of each word's id and vector, modulo 2^52: engines give words in any order, and keep no sums of their own. */
+export function sumOfWords(ids: Int32Array, vectors: Float32Array, before = 0): number {
+  const d = vectors.length / ids.length;
+  const one = (a: Int32Array | Float32Array, from: number, to: number): Uint8Array =>
+    new Uint8Array(a.buffer, a.byteOffset + 4 * from, 4 * (to - from));
+  let sum = before;
+  for (let i = 0; i < ids.length; i++) {
+    sum += crc32(one(vectors, i * d, (i + 1) * d), crc32(one(ids, i, i + 1)));
+    if (sum >= 2 ** 52) sum -= 2 ** 52;
+  }
+  return sum;
 }
 
 /** How many lists an index gets. @throws ArgumentError */

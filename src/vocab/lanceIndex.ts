@@ -18,6 +18,7 @@ import {
   listsFor,
   pieces,
   probesFor,
+  sumOfWords,
 } from './engineIndex.ts';
 import { optionalPackage } from './optionalPackage.ts';
 import type { RowSource } from './rowSource.ts';
@@ -38,6 +39,8 @@ interface LanceMeta {
   readonly lists: number;
   /** No word is longer. */
   readonly longest: number;
+  /** `sumOfWords`; builds of before have none. */
+  readonly sum?: number;
 }
 
 /** Options of `openLance`. */
@@ -160,6 +163,7 @@ export async function openLance(uri: string, options: LanceOptions = {}): Promis
     relativeError: rescore ? gamma(2) : gamma(d + 4),
     lists,
     parts: [{ name: where, size }],
+    sum: meta.sum,
     async search(queries, k, search = {}): Promise<Found> {
       const count = checkQueries(queries, d, k);
       const wanted = Math.min(k, size);
@@ -238,6 +242,11 @@ export async function buildLance(
   const lists = listsFor(who, n, options.lists);
   const { longest } = checkBuild('index build', source, options);
   const where = `${redact(uri)}, table ${name}`;
+  const idsOf = (first: number, count: number): Int32Array =>
+    options.ids?.slice(first, first + count) ?? Int32Array.from({ length: count }, (_, i) => first + i);
+  let sum = 0;
+  for (const { first, count, vectors } of pieces(source, options.piece))
+    sum = sumOfWords(idsOf(first, count), vectors, sum);
   const meta: LanceMeta = {
     format: 1,
     build: randomBytes(12).toString('hex'),
@@ -245,6 +254,7 @@ export async function buildLance(
     dim: d,
     lists,
     longest,
+    sum,
   };
   const lance = await lanceModule();
   const arrow = await optionalPackage<typeof ArrowModule>(who, 'apache-arrow', 'LanceDB');
@@ -252,9 +262,7 @@ export async function buildLance(
   let table: LanceModule.Table | undefined;
   try {
     for (const { first, count, vectors } of pieces(source, options.piece)) {
-      const ids =
-        options.ids?.slice(first, first + count) ?? Int32Array.from({ length: count }, (_, i) => first + i);
-      const data = arrowTable(arrow, ids, vectors, d, meta);
+      const data = arrowTable(arrow, idsOf(first, count), vectors, d, meta);
       if (table === undefined) table = await db.createTable(name, data, { mode: 'overwrite' });
       else await table.add(data);
       options.onProgress?.('words', first + count, n);

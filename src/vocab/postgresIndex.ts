@@ -15,6 +15,7 @@ import {
   pieceOf,
   pieces,
   probesFor,
+  sumOfWords,
 } from './engineIndex.ts';
 import type { RowSource } from './rowSource.ts';
 import { type ShardAnswer, ShardMerge, shardOf } from './shards.ts';
@@ -45,6 +46,8 @@ interface ShardMeta {
   readonly size: number;
   readonly dim: number;
   readonly lists: number;
+  /** `sumOfWords`; builds of before have none. */
+  readonly sum: number | undefined;
 }
 
 /** What is known of an open shard. */
@@ -98,6 +101,9 @@ export async function openPostgres(
       name: `${connection.name}, table ${table}`,
       size: own,
     })),
+    sum: open.every((shard) => shard.sum !== undefined)
+      ? open.reduce((sum, shard) => (sum + shard.sum!) % 2 ** 52, 0)
+      : undefined,
     async search(queries, k, search = {}): Promise<Found> {
       const count = checkQueries(queries, d, k);
       const wanted = Math.min(k, size);
@@ -242,7 +248,7 @@ export async function buildPostgres(
   checkBuild('index build', source, options);
   const build = randomBytes(12).toString('hex');
   const [own, next, meta] = [table, `${table}_new`, `${table}_shard`].map(quoted) as [string, string, string];
-  const open: { readonly name: string; readonly connection: SqlConnection; size: number }[] = [];
+  const open: { readonly name: string; readonly connection: SqlConnection; size: number; sum: number }[] = [];
   /** Run on every shard; an error names the one that failed. */
   const all = (work: (connection: SqlConnection, shard: number) => Promise<void>): Promise<unknown> =>
     together(
@@ -259,7 +265,7 @@ export async function buildPostgres(
       const connection = await shard.connect().catch((error) => {
         throw shardError(shard.name, error);
       });
-      open.push({ name: shard.name, connection, size: 0 });
+      open.push({ name: shard.name, connection, size: 0, sum: 0 });
     }
     await all(async (connection) => {
       const there = await connection.query("SELECT 1 FROM pg_extension WHERE extname = 'vector'");
@@ -285,10 +291,12 @@ export async function buildPostgres(
         open[s]!.size += own.length;
         const embeddings = new Float32Array(own.length * d);
         for (const [r, i] of own.entries()) embeddings.set(vectors.subarray(i * d, (i + 1) * d), r * d);
+        const ids = Int32Array.from(own, idOf);
+        open[s]!.sum = sumOfWords(ids, embeddings, open[s]!.sum);
         // As text the same numbers take seven times as long, half of it here.
         await connection.query(
           `INSERT INTO ${next} SELECT w.id, ($2::float4[])[(w.r::int - 1) * $3::int + 1 : w.r::int * $3::int]::vector FROM unnest($1::int4[]) WITH ORDINALITY AS w(id, r)`,
-          [int4Array(Int32Array.from(own, idOf)), float4Array(embeddings), d],
+          [int4Array(ids), float4Array(embeddings), d],
         );
       });
       options.onProgress?.('words', first + many, n);
@@ -305,10 +313,12 @@ export async function buildPostgres(
       await connection.query(
         `CREATE TABLE IF NOT EXISTS ${meta} (build text NOT NULL, shard int NOT NULL, shards int NOT NULL, size int NOT NULL, dim int NOT NULL, lists int NOT NULL)`,
       );
+      // float8 holds the integers up to 2^53. A table of an older build has no such column.
+      await connection.query(`ALTER TABLE ${meta} ADD COLUMN IF NOT EXISTS sum float8`);
       await connection.query(`DELETE FROM ${meta}`);
       await connection.query(
-        `INSERT INTO ${meta} VALUES ($1::text, $2::int, $3::int, $4::int, $5::int, $6::int)`,
-        [build, s, count, open[s]!.size, d, lists],
+        `INSERT INTO ${meta} VALUES ($1::text, $2::int, $3::int, $4::int, $5::int, $6::int, $7::float8)`,
+        [build, s, count, open[s]!.size, d, lists, open[s]!.sum],
       );
     });
     // Between the first and the last of these the shards are of two builds, which `openPostgres` refuses.
@@ -361,16 +371,17 @@ async function openShard(connection: ShardConnection, table: string): Promise<Op
         `there is no table ${table} of subvocab; build it with subvocab index build --engine postgres:...`,
       );
     const { rows } = await sql.query(
-      `SELECT build, shard, shards, size, dim, lists FROM ${quoted(`${table}_shard`)}`,
+      `SELECT build, shard, shards, size, dim, lists, (to_jsonb(m) ->> 'sum')::float8 FROM ${quoted(`${table}_shard`)} m`,
     );
     if (rows.length !== 1) throw fail(`${table}_shard has ${rows.length} rows, not one; build it again`);
-    const [build, shard, shards, size, dim, lists] = rows[0] as [
+    const [build, shard, shards, size, dim, lists, sum] = rows[0] as [
       string,
       number,
       number,
       number,
       number,
       number,
+      number | null,
     ];
     const column = await sql.query(
       "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = to_regclass($1::text) AND attname = 'embedding'",
@@ -392,6 +403,7 @@ async function openShard(connection: ShardConnection, table: string): Promise<Op
       size,
       dim,
       lists,
+      sum: sum ?? undefined,
       method: indexes.rows[0]?.[0] as 'ivfflat' | 'hnsw' | undefined,
       iterative: major > 0 || minor >= 8,
     };

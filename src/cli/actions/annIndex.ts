@@ -18,6 +18,7 @@ import {
   type Metric,
   planAnnSearch,
   planHierarchicalAnn,
+  shapeOfIndex,
 } from '../../core/ops/hierarchicalAnn.ts';
 import { show, Tensor } from '../../core/tensor.ts';
 import type { Gpu, GpuTensor } from '../../gpu/index.ts';
@@ -60,6 +61,7 @@ export interface SearchOptions extends Where, MaybeEngine {
   readonly out: string;
   readonly nprobe?: string;
   readonly recall?: string;
+  readonly exact?: true;
   readonly beam?: string;
   readonly unsorted?: true;
   readonly onShort: 'extend' | 'error' | 'pad';
@@ -188,7 +190,11 @@ async function searchVocab(
   const [count = 0, d] = queries.shape;
   if (d !== index.dim) throw new ArgumentError(op, `queries have ${d} elements, the index ${index.dim}`);
   requireFinite(op, given.queries, queries);
-  const share = given.recall === undefined ? {} : { recall: Number(given.recall) };
+  const share = given.exact
+    ? { recall: 1 }
+    : given.recall === undefined
+      ? {}
+      : { recall: Number(given.recall) };
   const found = await index.search(queries.data as Float32Array, k, {
     ...integers(op, given, ['nprobe']),
     ...share,
@@ -245,6 +251,12 @@ export async function searchIndex(given: SearchOptions): Promise<void> {
       op,
       '--recall is for an index that was built --on-disk, and stands instead of --nprobe',
     );
+  const { exact, nprobe, recall, beam } = given;
+  if (exact && (given.twin !== 'ref' || [nprobe, recall, beam].some((v) => v !== undefined)))
+    throw new ArgumentError(
+      op,
+      '--exact looks wherever it has to; leave --nprobe, --recall, --beam and --twin out',
+    );
   const words = open === undefined ? undefined : await searchVocab(op, open, given, queries, k);
   const index = words === undefined ? readAnnFolder(folder!) : undefined;
   if (index !== undefined) {
@@ -255,7 +267,9 @@ export async function searchIndex(given: SearchOptions): Promise<void> {
     index === undefined
       ? words!
       : given.twin === 'ref'
-        ? hierarchicalAnnSearch(index, queries, k, options)
+        ? exact
+          ? await exactSearch(index, queries, k, given)
+          : hierarchicalAnnSearch(index, queries, k, options)
         : await onGpu(op, given.adapter, async (gpu) => {
             using there = uploadIndex(gpu, index);
             using q = gpu.upload(queries);
@@ -291,6 +305,30 @@ export async function searchIndex(given: SearchOptions): Promise<void> {
       }),
     );
   }
+}
+
+/** The best of all vectors of an index: by bounds of its lists where it is for inner products, else by looking into all lists. */
+async function exactSearch(
+  index: AnnIndex<Tensor>,
+  queries: Tensor,
+  k: number,
+  { unsorted }: SearchOptions,
+): Promise<{ ids: Tensor; scores: Tensor; counts: Tensor }> {
+  if (index.metric !== 'ip') {
+    const { lists } = shapeOfIndex('index search', index);
+    return hierarchicalAnnSearch(index, queries, k, { nprobe: lists, sorted: unsorted !== true });
+  }
+  const { bestFirstSearch } = await import('../../vocab/bestFirst.ts');
+  const { lazyGumbelTopKBalls } = await import('../../ref/lazyGumbelTopK.ts');
+  using balls = lazyGumbelTopKBalls(index);
+  const [count = 0] = queries.shape;
+  const { ids, scores, counts } = bestFirstSearch(index, balls, queries.data as Float32Array, k);
+  if (unsorted) sortById(ids, scores, k);
+  return {
+    ids: new Tensor('i32', [count, k], ids),
+    scores: new Tensor('f32', [count, k], scores),
+    counts: new Tensor('i32', [count], counts),
+  };
 }
 
 /** Copy an index to the GPU. */

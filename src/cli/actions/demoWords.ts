@@ -1,7 +1,9 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { ArgumentError } from '../../core/errors.ts';
+import { writeFiles } from '../../core/formats/files.ts';
 import { Best } from '../../ref/lib/best.ts';
 import { buildWords, type WordBuildReport } from '../../vocab/buildWords.ts';
 import { exactWords } from '../../vocab/exactWords.ts';
@@ -80,6 +82,7 @@ export async function demoWords(given: Options): Promise<void> {
   if (!(until > 0 && until <= 1))
     throw new ArgumentError(op, `--until is ${given.until}; it must be a recall above 0, at most 1`);
   const threads = number('threads', 1);
+  if (threads > 64) throw new ArgumentError(op, `--threads is ${threads}; a search has 64 at most`);
   const spec: SourceSpec = { kind: 'made', n, d, seed, noise: given.noise };
   const root = given.dir === undefined ? mkdtempSync(join(tmpdir(), 'subvocab-demo-')) : undefined;
   const path = given.dir ?? join(root!, 'index');
@@ -93,6 +96,7 @@ export async function demoWords(given: Options): Promise<void> {
     if (root && !given.keep) remove();
   };
   process.on('exit', onExit);
+  if (root && !given.keep) removeAfterUs(root);
   const reported = join(path, 'report.json');
   // An index that was there before is not ours to remove.
   const found = existsSync(join(path, 'meta.json'));
@@ -109,7 +113,7 @@ export async function demoWords(given: Options): Promise<void> {
     line.clear();
     const { trainMs, wordsMs, listsMs } = report;
     say(`built ${path} in ${((trainMs + wordsMs + listsMs) / 1000).toFixed(0)} s`);
-    writeFileSync(reported, JSON.stringify({ ...report, peakMiB: peakMiB() }));
+    await writeFiles(op, [{ path: reported, chunks: [JSON.stringify({ ...report, peakMiB: peakMiB() })] }]);
   }
   await using index = openWords(path);
   await using many = openWords(path, { threads });
@@ -119,9 +123,12 @@ export async function demoWords(given: Options): Promise<void> {
       op,
       `${path} is an index of ${JSON.stringify(made)}, not of ${JSON.stringify(spec)}; choose another --dir`,
     );
-  const build = existsSync(reported)
-    ? (JSON.parse(readFileSync(reported, 'utf8')) as WordBuildReport & { peakMiB: number })
-    : undefined;
+  if (given.lists !== undefined && index.meta.lists !== number('lists', 1))
+    throw new ArgumentError(
+      op,
+      `${path} has ${index.meta.lists} lists, not ${given.lists}; choose another --dir, or leave --lists out`,
+    );
+  const build = readReport(reported);
 
   using source = openSource(spec);
   using others = openSource({ ...spec, draw: 1 });
@@ -170,6 +177,34 @@ export async function demoWords(given: Options): Promise<void> {
   if (!given.keep && !found) remove();
   process.off('exit', onExit);
   print(given.json ? JSON.stringify(figures, null, 1) : table(figures));
+}
+
+/** What the build of an index took, if that is known. */
+function readReport(path: string): (WordBuildReport & { peakMiB: number }) | undefined {
+  try {
+    const report = JSON.parse(readFileSync(path, 'utf8')) as WordBuildReport & { peakMiB: number };
+    const { trainMs, wordsMs, listsMs, peakMiB } = report;
+    return [trainMs, wordsMs, listsMs, peakMiB].every(Number.isFinite) ? report : undefined;
+  } catch {
+    // A file of figures, not of the index: without it the index is one that was built earlier.
+    return undefined;
+  }
+}
+
+/**
+ * Remove a folder when this process ends, however it ends. A build is busy for minutes in one stretch, so a listener would
+ * delay Ctrl-C: another process waits for the end of its input, which is the end of this one.
+ */
+function removeAfterUs(folder: string): void {
+  const script =
+    "process.stdin.on('close', () => require('node:fs').rmSync(process.argv[1], { recursive: true, force: true, maxRetries: 5 })).resume()";
+  const guard = spawn(process.execPath, ['-e', script, folder], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  guard.on('error', () => {});
+  guard.unref();
+  (guard.stdin as unknown as { unref(): void }).unref();
 }
 
 /** The command without the folder. */

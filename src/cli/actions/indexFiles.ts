@@ -3,7 +3,7 @@ import { readAnnFolder } from '../../core/formats/annFolder.ts';
 import { encode } from '../../core/formats/dtypes.ts';
 import { checkOutputs, writeFiles } from '../../core/formats/files.ts';
 import { shapeOfIndex } from '../../core/ops/hierarchicalAnn.ts';
-import type { EngineIndex } from '../../vocab/engineIndex.ts';
+import { type EngineIndex, sumOfWords } from '../../vocab/engineIndex.ts';
 import { kindOfIndex } from '../../vocab/wordFormat.ts';
 import { openWords, type WordIndex } from '../../vocab/wordIndex.ts';
 import { folderOf, type MaybeEngine, onlyEngine, openEngine } from '../engines.ts';
@@ -132,7 +132,7 @@ function showEngine({ kind, size, dim, lists, parts }: EngineIndex, json?: true,
 /** Every word is there once, and is finite. */
 async function checkEngine(index: EngineIndex): Promise<void> {
   const all = new Int32Array(index.size);
-  let at = 0;
+  let [at, sum] = [0, 0];
   const refuse = (message: string): FormatError => new FormatError('index verify', message);
   for await (const { ids, vectors } of index.rows()) {
     const bad = vectors.findIndex((v) => !Number.isFinite(v));
@@ -143,7 +143,10 @@ async function checkEngine(index: EngineIndex): Promise<void> {
     if (at + ids.length > index.size) throw refuse(`there are more than ${index.size} words`);
     all.set(ids, at);
     at += ids.length;
+    sum = sumOfWords(ids, vectors, sum);
   }
+  if (index.sum !== undefined && sum !== index.sum)
+    throw refuse('the words are not those that were written; build the index again');
   all.sort();
   const twice = all.findIndex((id, i) => i > 0 && id === all[i - 1]);
   if (twice >= 0) throw refuse(`the id ${all[twice]} occurs twice; build the index again`);
