@@ -80,7 +80,8 @@ export async function buildWords(
   const { n, d } = source;
   if (n < 1) throw new ArgumentError(who, 'there are no vectors; an index on disk needs one');
   if (n >= 2 ** 31) throw new ArgumentError(who, `${n} vectors are more than 2^31 - 1 ids`);
-  if (d < 1 || d > mostColumns)
+  if (!Number.isInteger(n)) throw new ArgumentError(who, `there are ${n} vectors; it must be an integer`);
+  if (!(Number.isInteger(d) && d >= 1 && d <= mostColumns))
     throw new ArgumentError(who, `vectors have ${d} elements; an index of bytes holds 1 to ${mostColumns}`);
   const lists =
     options.lists ?? 2 ** Math.max(Math.round(Math.min(Math.log2(20 * Math.sqrt(n)), Math.log2(n / 32))), 0);

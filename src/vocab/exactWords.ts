@@ -1,4 +1,5 @@
 import { Best } from '../ref/lib/best.ts';
+import { checkQueries } from './checkQueries.ts';
 import { createDots } from './dots.ts';
 import { quantiseQuery } from './int8.ts';
 import type { WordIndex } from './wordIndex.ts';
@@ -38,7 +39,7 @@ export function exactWords(
   onProgress: (done: number, of: number) => void = () => {},
 ): ExactWords {
   const { dim: d, size, meta, offsets } = index;
-  const count = queries.length / d;
+  const count = checkQueries(queries, d, k);
   let longestList = 0;
   for (let l = 0; l < meta.lists; l++) longestList = Math.max(longestList, offsets[l + 1]! - offsets[l]!);
   const dots = createDots(d, longestList);

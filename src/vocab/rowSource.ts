@@ -1,4 +1,4 @@
-import { FormatError } from '../core/errors.ts';
+import { ArgumentError, FormatError } from '../core/errors.ts';
 import { openBin } from '../core/formats/fbin.ts';
 import { openFile } from '../core/formats/files.ts';
 
@@ -81,6 +81,12 @@ function madeWords({
   draw = 0,
   noise = 'isotropic',
 }: Extract<SourceSpec, { kind: 'made' }>): RowSource {
+  for (const [name, value] of Object.entries({ n, d, seed, draw }))
+    if (!Number.isSafeInteger(value) || value < 0)
+      throw new ArgumentError(
+        'index build',
+        `${name} of made-up words is ${value}; it must be an integer from 0 on`,
+      );
   const clusters = Math.max(Math.round(Math.sqrt(n)), 1);
   const centres = new Float32Array(clusters * d);
   const signs = new Int8Array(noise === 'spectrum' ? clusters * d : 0);
