@@ -138,7 +138,11 @@ function lockFolder(path: string, folder: string): () => void {
     } catch (error) {
       // Whoever was here has finished in between, and the folder is gone.
       if (codeOf(error) === 'ENOENT') continue;
-      if (codeOf(error) !== 'EEXIST') throw error;
+      if (codeOf(error) !== 'EEXIST') {
+        // On a full disk it may be there, without the signature: nobody's.
+        if (own.startsWith(readIfThere(lock) ?? '-')) fs.rmSync(lock, { force: true });
+        throw error;
+      }
       breakLock(path, lock);
       continue;
     }
