@@ -239,8 +239,8 @@ describe('PostgreSQL in this process', () => {
     };
     const search = index.search(queries, 100);
     await expect(search).rejects.toThrow(EngineError);
-    await expect(search).rejects.toThrow('postgres: shard two: the server went away (3 attempts)');
-    expect(attempts).toBe(3);
+    await expect(search).rejects.toThrow('postgres: shard two: the server went away (4 attempts)');
+    expect(attempts).toBe(4);
     // An error that will not pass is not tried again.
     attempts = 0;
     shards[1]!.before = (sql) => {
@@ -363,7 +363,7 @@ describe('addresses', () => {
   test.each<[readonly string[], string]>([
     [
       ['info', '--engine', `postgres:${away}`],
-      'shard 127.0.0.1:1/words: connect ECONNREFUSED 127.0.0.1:1 (3 attempts)',
+      'shard 127.0.0.1:1/words: connect ECONNREFUSED 127.0.0.1:1 (4 attempts)',
     ],
     [['info', '--engine', away], 'shard 127.0.0.1:1/words'],
     [

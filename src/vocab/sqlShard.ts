@@ -99,8 +99,8 @@ function parseUrl(text: string, i: number): { name: string; hide: (message: stri
   };
 }
 
-/** Waits before a second and a third attempt, in milliseconds. */
-const waits = [100, 400];
+/** Waits before the attempts after the first, in milliseconds. */
+const waits = [100, 400, 1500];
 
 /** The connection to one shard: one transaction at a time, repeated on a fresh connection when the old one broke. */
 export class ShardConnection {
