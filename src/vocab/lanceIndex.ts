@@ -274,6 +274,8 @@ export async function buildLance(
       await table.createIndex('vector', { config });
       options.onProgress?.('index', lists, lists);
     }
+    // Embeddings are asked for by id; without this each question reads all ids.
+    if (n >= 1000) await table.createIndex('id', { config: lance.Index.btree() });
     // Another builder may have written to the table meanwhile: only what is whole gets the tag.
     const stored = (await table.schema()).metadata.get(key);
     const rows = await table.countRows();
