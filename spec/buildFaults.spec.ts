@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { FileError, FormatError } from '../src/core/errors.ts';
-import { buildWords } from '../src/vocab/buildWords.ts';
-import { openWords } from '../src/vocab/wordIndex.ts';
+import { buildWords } from '../src/vocab/words/buildWords.ts';
+import { openWords } from '../src/vocab/words/wordIndex.ts';
 
 const folder = fs.mkdtempSync(join(tmpdir(), 'build-faults-'));
 afterAll(() => fs.rmSync(folder, { recursive: true, force: true }));

@@ -7,11 +7,11 @@ import { EngineError } from '../src/core/errors.ts';
 import { binChunks, openBin } from '../src/core/formats/fbin.ts';
 import { tensor } from '../src/core/tensor.ts';
 import { noiseArray } from '../src/verify/case.ts';
-import { sumOfWords } from '../src/vocab/engineIndex.ts';
+import { sumOfWords } from '../src/vocab/engines/engineIndex.ts';
+import { buildPostgres, openPostgres } from '../src/vocab/engines/postgresIndex.ts';
+import { type ShardAnswer, ShardMerge, shardOf } from '../src/vocab/engines/shards.ts';
 import { flatIndex } from '../src/vocab/memoryIndex.ts';
-import { buildPostgres, openPostgres } from '../src/vocab/postgresIndex.ts';
 import { memorySource } from '../src/vocab/rowSource.ts';
-import { type ShardAnswer, ShardMerge, shardOf } from '../src/vocab/shards.ts';
 import { inProcess } from './support/cli.ts';
 import { type LiteShard, liteShards } from './support/pglite.ts';
 

@@ -11,10 +11,10 @@ import { answerRow } from '../src/models/subVocab/answer.ts';
 import { subVocabConfig } from '../src/models/subVocab/config.ts';
 import { initialSubVocab, SubVocab, type SubVocabParameters } from '../src/models/subVocab/model.ts';
 import { refBackend } from '../src/ref/backend.ts';
-import { buildWords } from '../src/vocab/buildWords.ts';
 import { flatIndex } from '../src/vocab/memoryIndex.ts';
 import { fileRows, memoryRows } from '../src/vocab/rowStore.ts';
-import { openWords } from '../src/vocab/wordIndex.ts';
+import { buildWords } from '../src/vocab/words/buildWords.ts';
+import { openWords } from '../src/vocab/words/wordIndex.ts';
 import { describeDevice } from './support/device.ts';
 
 // Plan: a row without [SUBVOCAB] takes the full path; with all words as the sub-vocabulary nothing differs from it; each [SUBVOCAB]

@@ -10,15 +10,15 @@ import { toBytes } from '../src/core/formats/source.ts';
 import { tensor } from '../src/core/tensor.ts';
 import { hierarchicalAnn } from '../src/ref/hierarchicalAnn.ts';
 import { noiseArray } from '../src/verify/case.ts';
-import { buildWords, type WordBuildOptions } from '../src/vocab/buildWords.ts';
-import { createDots, plainDots } from '../src/vocab/dots.ts';
-import { exactWords } from '../src/vocab/exactWords.ts';
-import { emptyModel, measureList } from '../src/vocab/listModel.ts';
 import { flatIndex, memoryIndex } from '../src/vocab/memoryIndex.ts';
 import { openSource, type SourceSpec, type WordNoise } from '../src/vocab/rowSource.ts';
 import { createSubVocabCache } from '../src/vocab/subVocabCache.ts';
 import type { VocabIndex } from '../src/vocab/vocabIndex.ts';
-import { openWords, type WordIndex } from '../src/vocab/wordIndex.ts';
+import { buildWords, type WordBuildOptions } from '../src/vocab/words/buildWords.ts';
+import { createDots, plainDots } from '../src/vocab/words/dots.ts';
+import { exactWords } from '../src/vocab/words/exactWords.ts';
+import { emptyModel, measureList } from '../src/vocab/words/listModel.ts';
+import { openWords, type WordIndex } from '../src/vocab/words/wordIndex.ts';
 import { inProcess } from './support/cli.ts';
 
 // Plan: the WebAssembly sums are those of a plain loop; made words do not depend on how they are cut; an index does not depend

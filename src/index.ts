@@ -27,15 +27,19 @@ export { jsonTokenizer } from './core/tokenizers/tokenizerJson.ts';
 export { Gpu, GpuTensor, type OpenOptions, openGpu } from './gpu/index.ts';
 export { refBackend } from './ref/backend.ts';
 export { bestFirstSearch } from './vocab/bestFirst.ts';
-export { buildWords, type WordBuildOptions, type WordBuildReport } from './vocab/buildWords.ts';
-export type { EngineBuildOptions, EngineBuildReport, EngineIndex, EngineRows } from './vocab/engineIndex.ts';
-export { buildLance, type LanceOptions, openLance } from './vocab/lanceIndex.ts';
+export type {
+  EngineBuildOptions,
+  EngineBuildReport,
+  EngineIndex,
+  EngineRows,
+} from './vocab/engines/engineIndex.ts';
+export { buildLance, type LanceOptions, openLance } from './vocab/engines/lanceIndex.ts';
+export { buildPostgres, openPostgres, type PostgresOptions } from './vocab/engines/postgresIndex.ts';
+export { type ShardAnswer, ShardMerge, shardOf } from './vocab/engines/shards.ts';
+export { pgShards, type SqlConnection, type SqlLimits, type SqlShard } from './vocab/engines/sqlShard.ts';
 export { flatIndex, type MemoryIndex, memoryIndex } from './vocab/memoryIndex.ts';
-export { buildPostgres, openPostgres, type PostgresOptions } from './vocab/postgresIndex.ts';
 export { memorySource, openSource, type RowSource, type SourceSpec } from './vocab/rowSource.ts';
 export { engineRows, fileRows, memoryRows, type RowStore } from './vocab/rowStore.ts';
-export { type ShardAnswer, ShardMerge, shardOf } from './vocab/shards.ts';
-export { pgShards, type SqlConnection, type SqlLimits, type SqlShard } from './vocab/sqlShard.ts';
 export {
   type CachedSet,
   type CacheOptions,
@@ -43,4 +47,5 @@ export {
   type SubVocabCache,
 } from './vocab/subVocabCache.ts';
 export type { Found, SearchStats, VocabIndex, VocabSearchOptions } from './vocab/vocabIndex.ts';
-export { openWords, type WordIndex } from './vocab/wordIndex.ts';
+export { buildWords, type WordBuildOptions, type WordBuildReport } from './vocab/words/buildWords.ts';
+export { openWords, type WordIndex } from './vocab/words/wordIndex.ts';

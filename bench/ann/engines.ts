@@ -5,10 +5,10 @@
 // ENGINE is lancedb:PATH or postgres:URL,URL,... as for `subvocab index build`. 200,000 words of 64 elements are put there under
 // the name `subvocab_bench`, anew for each number of lists; 0 builds no lists and searches exactly.
 import { Tensor } from '../../src/core/tensor.ts';
-import type { EngineBuildOptions, EngineIndex } from '../../src/vocab/engineIndex.ts';
-import { buildLance, openLance } from '../../src/vocab/lanceIndex.ts';
+import type { EngineBuildOptions, EngineIndex } from '../../src/vocab/engines/engineIndex.ts';
+import { buildLance, openLance } from '../../src/vocab/engines/lanceIndex.ts';
+import { buildPostgres, openPostgres } from '../../src/vocab/engines/postgresIndex.ts';
 import { flatIndex } from '../../src/vocab/memoryIndex.ts';
-import { buildPostgres, openPostgres } from '../../src/vocab/postgresIndex.ts';
 import { openSource } from '../../src/vocab/rowSource.ts';
 import { describeMachine } from '../support/machine.ts';
 

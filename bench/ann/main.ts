@@ -15,11 +15,11 @@ import { binChunks, openBin } from '../../src/core/formats/fbin.ts';
 import { key } from '../../src/core/key.ts';
 import { Tensor } from '../../src/core/tensor.ts';
 import { hierarchicalAnn } from '../../src/ref/hierarchicalAnn.ts';
-import { buildWords } from '../../src/vocab/buildWords.ts';
-import { buildLance, openLance } from '../../src/vocab/lanceIndex.ts';
+import { buildLance, openLance } from '../../src/vocab/engines/lanceIndex.ts';
 import { flatIndex, memoryIndex } from '../../src/vocab/memoryIndex.ts';
 import { memorySource, openSource } from '../../src/vocab/rowSource.ts';
-import { openWords } from '../../src/vocab/wordIndex.ts';
+import { buildWords } from '../../src/vocab/words/buildWords.ts';
+import { openWords } from '../../src/vocab/words/wordIndex.ts';
 import { describeMachine } from '../support/machine.ts';
 
 const [k, d, queryCount] = [8192, 64, 32];

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
-import { buildWords } from '../../src/vocab/buildWords.ts';
+import { buildWords } from '../../src/vocab/words/buildWords.ts';
 
 /**
  * A process that builds an index: `node buildProcess.ts TARGET VECTORS HOW`. With `hold` it says "words" after the first piece and

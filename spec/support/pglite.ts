@@ -1,6 +1,6 @@
 import { PGlite } from '@electric-sql/pglite';
 import { vector } from '@electric-sql/pglite-pgvector';
-import type { SqlConnection, SqlShard } from '../../src/vocab/sqlShard.ts';
+import type { SqlConnection, SqlShard } from '../../src/vocab/engines/sqlShard.ts';
 
 /** int4[] and float4[] come in binary, as `pg` sends a buffer, too. */
 const serializers = Object.fromEntries([1007, 1021].map((oid) => [oid, (value: string) => value]));

@@ -1,5 +1,5 @@
 import { ArgumentError } from '../core/errors.ts';
-import type { EngineBuildOptions, EngineBuildReport, EngineIndex } from '../vocab/engineIndex.ts';
+import type { EngineBuildOptions, EngineBuildReport, EngineIndex } from '../vocab/engines/engineIndex.ts';
 import type { RowSource } from '../vocab/rowSource.ts';
 
 /** `--engine` and `--table` of a command. */
@@ -32,10 +32,10 @@ export async function openEngine(op: string, engine: string, table?: string): Pr
   const address = parseEngine(op, engine);
   const options = table === undefined ? {} : { table };
   if (address.kind === 'lancedb') {
-    const { openLance } = await import('../vocab/lanceIndex.ts');
+    const { openLance } = await import('../vocab/engines/lanceIndex.ts');
     return await openLance(address.uri, options);
   }
-  const { openPostgres } = await import('../vocab/postgresIndex.ts');
+  const { openPostgres } = await import('../vocab/engines/postgresIndex.ts');
   return await openPostgres(address.urls, options);
 }
 
@@ -48,10 +48,10 @@ export async function buildEngine(
 ): Promise<EngineBuildReport> {
   const address = parseEngine(op, engine);
   if (address.kind === 'lancedb') {
-    const { buildLance } = await import('../vocab/lanceIndex.ts');
+    const { buildLance } = await import('../vocab/engines/lanceIndex.ts');
     return await buildLance(address.uri, source, options);
   }
-  const { buildPostgres } = await import('../vocab/postgresIndex.ts');
+  const { buildPostgres } = await import('../vocab/engines/postgresIndex.ts');
   return await buildPostgres(address.urls, source, options);
 }
 

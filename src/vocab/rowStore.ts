@@ -2,7 +2,7 @@ import { ArgumentError, FormatError } from '../core/errors.ts';
 import { openBin } from '../core/formats/fbin.ts';
 import { openFile } from '../core/formats/files.ts';
 import type { Tensor } from '../core/tensor.ts';
-import type { EngineIndex } from './engineIndex.ts';
+import type { EngineIndex } from './engines/engineIndex.ts';
 
 /** A table whose rows can be had by their numbers, wherever it lies: memory, a file, or whatever else has these three members. */
 export interface RowStore {

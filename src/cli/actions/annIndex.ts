@@ -26,7 +26,7 @@ import { hierarchicalAnn } from '../../ref/hierarchicalAnn.ts';
 import { hierarchicalAnnSearch } from '../../ref/hierarchicalAnnSearch.ts';
 import { memorySource, openSource, type RowSource } from '../../vocab/rowSource.ts';
 import type { VocabIndex } from '../../vocab/vocabIndex.ts';
-import { openWords } from '../../vocab/wordIndex.ts';
+import { openWords } from '../../vocab/words/wordIndex.ts';
 import { buildEngine, folderOf, type MaybeEngine, onlyEngine, openEngine } from '../engines.ts';
 import { print, progress } from '../frame.ts';
 import { convert } from '../tensors.ts';
@@ -124,7 +124,7 @@ async function buildOnDisk(op: string, out: string, given: BuildOptions): Promis
       '--on-disk is for --metric ip and ids 0, 1, 2, ...; leave --twin, --flat, --levels and --ids out',
     );
   const numbers = integers(op, given, ['lists', 'sample', 'iterations', 'refine', 'beam']);
-  const { buildWords } = await import('../../vocab/buildWords.ts');
+  const { buildWords } = await import('../../vocab/words/buildWords.ts');
   const line = progress();
   const report = await buildWords(
     out,

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { ArgumentError } from '../../core/errors.ts';
 import { writeFiles } from '../../core/formats/files.ts';
 import { Best } from '../../ref/lib/best.ts';
-import { buildWords, type WordBuildReport } from '../../vocab/buildWords.ts';
-import { exactWords } from '../../vocab/exactWords.ts';
 import { openSource, type SourceSpec, type WordNoise } from '../../vocab/rowSource.ts';
 import type { Found } from '../../vocab/vocabIndex.ts';
-import { openWords, type WordIndex } from '../../vocab/wordIndex.ts';
+import { buildWords, type WordBuildReport } from '../../vocab/words/buildWords.ts';
+import { exactWords } from '../../vocab/words/exactWords.ts';
+import { openWords, type WordIndex } from '../../vocab/words/wordIndex.ts';
 import { print, progress, say } from '../frame.ts';
 
 interface Options {

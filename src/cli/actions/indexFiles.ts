@@ -3,9 +3,9 @@ import { readAnnFolder } from '../../core/formats/annFolder.ts';
 import { encode } from '../../core/formats/dtypes.ts';
 import { checkOutputs, writeFiles } from '../../core/formats/files.ts';
 import { shapeOfIndex } from '../../core/ops/hierarchicalAnn.ts';
-import { type EngineIndex, sumOfWords } from '../../vocab/engineIndex.ts';
-import { kindOfIndex } from '../../vocab/wordFormat.ts';
-import { openWords, type WordIndex } from '../../vocab/wordIndex.ts';
+import { type EngineIndex, sumOfWords } from '../../vocab/engines/engineIndex.ts';
+import { kindOfIndex } from '../../vocab/words/wordFormat.ts';
+import { openWords, type WordIndex } from '../../vocab/words/wordIndex.ts';
 import { folderOf, type MaybeEngine, onlyEngine, openEngine } from '../engines.ts';
 import { print } from '../frame.ts';
 

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { FormatError, OpError } from '../core/errors.ts';
-import { explain } from '../core/formats/files.ts';
+import { FormatError, OpError } from '../../core/errors.ts';
+import { explain } from '../../core/formats/files.ts';
 import { createRunMaker, type RunAnswer, type RunJob } from './wordRuns.ts';
 
 /** A worker thread of a build: asks for a chunk, makes its run, and asks again. */

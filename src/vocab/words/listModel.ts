@@ -1,4 +1,4 @@
-import { bestOf, keysOf } from '../ref/lib/best.ts';
+import { bestOf, keysOf } from '../../ref/lib/best.ts';
 import { createDots } from './dots.ts';
 import { quantiseRows } from './int8.ts';
 

@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
-import { FileError } from '../core/errors.ts';
+import { FileError } from '../../core/errors.ts';
 import { kindOfIndex } from './wordFormat.ts';
 
 const who = 'index build';

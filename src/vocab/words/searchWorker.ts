@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { FormatError } from '../core/errors.ts';
+import { FormatError } from '../../core/errors.ts';
 import { createScanner, type ListsFile, type ScanJob } from './wordScan.ts';
 
 /** A worker thread of a search: gets lists, answers with the best words in them. */

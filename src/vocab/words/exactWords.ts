@@ -1,5 +1,5 @@
-import { Best } from '../ref/lib/best.ts';
-import { checkQueries } from './checkQueries.ts';
+import { Best } from '../../ref/lib/best.ts';
+import { checkQueries } from '../checkQueries.ts';
 import { createDots } from './dots.ts';
 import { quantiseQuery } from './int8.ts';
 import type { WordIndex } from './wordIndex.ts';

@@ -1,13 +1,13 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { ArgumentError, FileError, FormatError } from '../core/errors.ts';
-import { Best } from '../ref/lib/best.ts';
-import { checkQueries } from './checkQueries.ts';
+import { ArgumentError, FileError, FormatError } from '../../core/errors.ts';
+import { Best } from '../../ref/lib/best.ts';
+import { checkQueries } from '../checkQueries.ts';
+import type { Found, VocabIndex, VocabSearchOptions } from '../vocabIndex.ts';
 import { mostColumns } from './dots.ts';
 import { quantiseQuery } from './int8.ts';
 import { createChooser } from './listModel.ts';
-import type { Found, VocabIndex, VocabSearchOptions } from './vocabIndex.ts';
 import { metaLimit, parseHeads, parseMeta, type WordMeta } from './wordFormat.ts';
 import { createScanner, type ListsFile, type ScanJob, type ScanResult, type StoredList } from './wordScan.ts';
 

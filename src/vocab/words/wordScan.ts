@@ -1,8 +1,8 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { FileError, FormatError } from '../core/errors.ts';
-import { Best } from '../ref/lib/best.ts';
+import { FileError, FormatError } from '../../core/errors.ts';
+import { Best } from '../../ref/lib/best.ts';
 import { createDots, type Dots } from './dots.ts';
 
 /** One list as it lies in the file. The arrays are overwritten by the next list. */

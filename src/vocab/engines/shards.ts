@@ -1,4 +1,4 @@
-import { Best } from '../ref/lib/best.ts';
+import { Best } from '../../ref/lib/best.ts';
 
 /** What a shard answers when it is asked for its k best words. */
 export interface ShardAnswer {

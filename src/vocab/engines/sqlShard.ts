@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { ArgumentError, EngineError, OpError } from '../core/errors.ts';
+import { ArgumentError, EngineError, OpError } from '../../core/errors.ts';
 import { optionalPackage } from './optionalPackage.ts';
 
 const who = 'postgres';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import type { FormatError } from '../core/errors.ts';
+import type { FormatError } from '../../core/errors.ts';
 import type { ListModel } from './listModel.ts';
 
 /** A description is no longer than this. */

@@ -10,10 +10,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { FileError } from '../core/errors.ts';
-import { sortedBy, startsOf } from '../ref/lib/tree.ts';
+import { FileError } from '../../core/errors.ts';
+import { sortedBy, startsOf } from '../../ref/lib/tree.ts';
+import { openSource, type SourceSpec } from '../rowSource.ts';
 import { quantiseRows } from './int8.ts';
-import { openSource, type SourceSpec } from './rowSource.ts';
 import { createAssigner, type WordTree } from './wordTree.ts';
 
 const who = 'index build';

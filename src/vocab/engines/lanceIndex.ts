@@ -2,10 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import type * as LanceModule from '@lancedb/lancedb';
 import type * as ArrowModule from 'apache-arrow';
-import { gamma, unitNearest } from '../core/bounds.ts';
-import { ArgumentError, EngineError } from '../core/errors.ts';
-import { Best } from '../ref/lib/best.ts';
-import { checkQueries } from './checkQueries.ts';
+import { gamma, unitNearest } from '../../core/bounds.ts';
+import { ArgumentError, EngineError } from '../../core/errors.ts';
+import { Best } from '../../ref/lib/best.ts';
+import { checkQueries } from '../checkQueries.ts';
+import type { RowSource } from '../rowSource.ts';
+import type { Found } from '../vocabIndex.ts';
 import {
   checkBuild,
   checkTable,
@@ -21,8 +23,6 @@ import {
   sumOfWords,
 } from './engineIndex.ts';
 import { optionalPackage } from './optionalPackage.ts';
-import type { RowSource } from './rowSource.ts';
-import type { Found } from './vocabIndex.ts';
 
 const who = 'lancedb';
 /** Names the version of the table that a finished build left. */

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { gamma } from '../core/bounds.ts';
-import { ArgumentError, EngineError, OpError } from '../core/errors.ts';
-import { checkQueries } from './checkQueries.ts';
+import { gamma } from '../../core/bounds.ts';
+import { ArgumentError, EngineError, OpError } from '../../core/errors.ts';
+import { checkQueries } from '../checkQueries.ts';
+import type { RowSource } from '../rowSource.ts';
+import type { Found, VocabSearchOptions } from '../vocabIndex.ts';
 import {
   checkBuild,
   checkTable,
@@ -17,7 +19,6 @@ import {
   probesFor,
   sumOfWords,
 } from './engineIndex.ts';
-import type { RowSource } from './rowSource.ts';
 import { type ShardAnswer, ShardMerge, shardOf } from './shards.ts';
 import { float4Array, int4Array } from './sqlArrays.ts';
 import {
@@ -28,7 +29,6 @@ import {
   type SqlShard,
   shardError,
 } from './sqlShard.ts';
-import type { Found, VocabSearchOptions } from './vocabIndex.ts';
 
 const who = 'postgres';
 

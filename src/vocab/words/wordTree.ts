@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { shares, sortedBy, startsOf } from '../ref/lib/tree.ts';
+import { shares, sortedBy, startsOf } from '../../ref/lib/tree.ts';
 import { createDots, type Dots } from './dots.ts';
 
 /** Two levels of directions: roots, and the lists below each. All are bytes of one common scale. */

@@ -1,8 +1,8 @@
 import { crc32 } from 'node:zlib';
-import { ArgumentError } from '../core/errors.ts';
-import { nprobeOf } from './checkQueries.ts';
-import type { RowSource } from './rowSource.ts';
-import type { VocabIndex, VocabSearchOptions } from './vocabIndex.ts';
+import { ArgumentError } from '../../core/errors.ts';
+import { nprobeOf } from '../checkQueries.ts';
+import type { RowSource } from '../rowSource.ts';
+import type { VocabIndex, VocabSearchOptions } from '../vocabIndex.ts';
 
 /** Words as an engine holds them. */
 export interface EngineRows {

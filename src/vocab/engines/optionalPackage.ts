@@ -1,4 +1,4 @@
-import { EngineError, UnsupportedError } from '../core/errors.ts';
+import { EngineError, UnsupportedError } from '../../core/errors.ts';
 
 /**
  * A package that only some users install.
