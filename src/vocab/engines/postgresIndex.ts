@@ -293,7 +293,7 @@ export async function buildPostgres(
         for (const [r, i] of own.entries()) embeddings.set(vectors.subarray(i * d, (i + 1) * d), r * d);
         const ids = Int32Array.from(own, idOf);
         open[s]!.sum = sumOfWords(ids, embeddings, open[s]!.sum);
-        // As text the same numbers take seven times as long, half of it here.
+        // As text the same numbers take several times as long, half of it here.
         await connection.query(
           `INSERT INTO ${next} SELECT w.id, ($2::float4[])[(w.r::int - 1) * $3::int + 1 : w.r::int * $3::int]::vector FROM unnest($1::int4[]) WITH ORDINALITY AS w(id, r)`,
           [int4Array(ids), float4Array(embeddings), d],
